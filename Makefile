@@ -1,0 +1,48 @@
+# Gnomon's targets. Everything happens in .venv; Python >= 3.11 is all that has to be there.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+LOCKED := --universal --python-version 3.11 --generate-hashes --no-emit-package gnomon --no-header --no-annotate --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-fast lint format bench lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.ready  ## make .venv with the locked dependencies and both distributions, editable
+
+$(VENV)/.ready: requirements-dev.lock pyproject.toml live/python/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("Gnomon needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable live/python --editable .
+	@touch $@
+
+demo: setup  ## the main job in under a minute: capture, replay, compare, report, gate
+	@$(BIN)/gnomon demo
+
+test: setup  ## every test: fast ones first, then those with real servers and workers
+	$(BIN)/python -m pytest -m "not slow" && $(BIN)/python -m pytest -m slow
+
+test-fast: setup  ## the tests that start no server
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: setup  ## ruff, mypy, import-linter, pip-audit
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	@$(BIN)/python deploy/audit.py
+
+format: setup  ## let ruff put the code in order
+	$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+bench: setup  ## measure: ours beside what one would write by hand
+	$(BIN)/python -m bench
+
+lock:  ## resolve the lock files anew (needs uv)
+	uv pip compile pyproject.toml $(LOCKED) --output-file requirements.lock
+	uv pip compile pyproject.toml --group dev --extra flower $(LOCKED) --output-file requirements-dev.lock
+
+clean:  ## remove what the targets made
+	rm -rf $(VENV) .gnomon build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

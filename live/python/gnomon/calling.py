@@ -1,0 +1,48 @@
+"""What an enhanced callable can learn about the call it serves: the contextvar behind `gnomon.call()`."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """One live call as its enhanced callable sees it.
+
+    `capture_id` is the idempotency key of the call, `shadow` whether the answer goes to no user, `origin` what legacy
+    returned for it (None where legacy returned nothing, or did not run first).
+    """
+
+    capture_id: str
+    shadow: bool
+    origin: Any = None
+    _context: list[str] = field(default_factory=list, repr=False)
+
+    def add_context(self, *texts: str) -> None:
+        """Note texts that the answer was given to draw on, so that what it says beyond legacy can be checked."""
+        self._context.extend(texts)
+
+    @property
+    def context(self) -> tuple[str, ...]:
+        """The texts noted so far, in order."""
+        return tuple(self._context)
+
+
+_current: ContextVar[Call | None] = ContextVar("gnomon_call", default=None)
+
+
+def call() -> Call | None:
+    """Return the call that the running enhanced callable serves; None outside of one."""
+    return _current.get()
+
+
+@contextmanager
+def calling(current: Call) -> Iterator[Call]:
+    """Make `current` what `call()` returns, for the time of the block."""
+    token = _current.set(current)
+    try:
+        yield current
+    finally:
+        _current.reset(token)
