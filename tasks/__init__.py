@@ -1,0 +1,6 @@
+"""The Celery tasks, a few lines each: they unpack a message, call one function of the worker, and are done."""
+
+from tasks.drain import drain
+from tasks.sweep import sweep
+
+__all__ = ["drain", "sweep"]

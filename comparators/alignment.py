@@ -1,0 +1,162 @@
+"""Which item of legacy's list is which of enhanced's: by content first, then by identity, last by place.
+
+Content counts with multiplicity and before identity, so that two systems that number their records each in its own way
+lose one item, not all that follow it. Linear in the items; order is judged by others, on what is paired here.
+"""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Final, NamedTuple, TypeVar
+
+Alike = Callable[[int, int], bool]  # may legacy's item i, edited, be enhanced's item j?
+
+
+class Entry(NamedTuple):
+    """An item as far as pairing looks: the bytes of what is compared, and of its identity where it has one."""
+
+    content: bytes
+    identity: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Pairs (index in legacy, index in enhanced) by legacy's index, and what found no partner."""
+
+    pairs: tuple[tuple[int, int], ...]
+    lost: tuple[int, ...]
+    added: tuple[int, ...]
+
+
+def align(legacy: Sequence[Entry], enhanced: Sequence[Entry], alike: Alike) -> Alignment:
+    """Pair the entries of two lists; `alike` has the last word where neither content nor identity speaks."""
+    aligner = _Aligner(legacy, enhanced)
+    aligner.pair_ends()
+    aligner.pair_contents()
+    aligner.pair_identities()
+    aligner.pair_places(alike)
+    return Alignment(
+        pairs=tuple(sorted(aligner.partners.items())),
+        lost=tuple(aligner.unpaired_legacy()),
+        added=tuple(aligner.unpaired_enhanced()),
+    )
+
+
+_Label = TypeVar("_Label")
+_START: Final = -1  # the anchor of what precedes every pair
+
+
+class _Aligner:
+    """The pairs found so far, in both directions."""
+
+    def __init__(self, legacy: Sequence[Entry], enhanced: Sequence[Entry]) -> None:
+        self._legacy = legacy
+        self._enhanced = enhanced
+        self.partners: dict[int, int] = {}
+        self._origins: dict[int, int] = {}
+
+    def unpaired_legacy(self) -> Iterator[int]:
+        return (i for i in range(len(self._legacy)) if i not in self.partners)
+
+    def unpaired_enhanced(self) -> Iterator[int]:
+        return (j for j in range(len(self._enhanced)) if j not in self._origins)
+
+    def pair_ends(self) -> None:
+        """Pair equal heads and tails, so that among repeated items the one that is missing is the one at its place."""
+        shorter = min(len(self._legacy), len(self._enhanced))
+        head = 0
+        while head < shorter and self._legacy[head].content == self._enhanced[head].content:
+            self._pair(head, head)
+            head += 1
+        for back in range(1, shorter - head + 1):
+            if self._legacy[-back].content != self._enhanced[-back].content:
+                return
+            self._pair(len(self._legacy) - back, len(self._enhanced) - back)
+
+    def pair_contents(self) -> None:
+        """Pair equal contents, first with first; where one side has more of them, those of one identity before."""
+        of_legacy = _indices((i, self._legacy[i].content) for i in self.unpaired_legacy())
+        of_enhanced = _indices((j, self._enhanced[j].content) for j in self.unpaired_enhanced())
+        for content, left in of_legacy.items():
+            right = of_enhanced.get(content)
+            if right is None:
+                continue
+            if len(left) != len(right):
+                self._pair_same_identities(left, right)
+            self._pair_in_order(left, right)
+
+    def pair_identities(self) -> None:
+        """Pair what was edited by its identity, unless each side numbers its records in its own way."""
+        if self._identities_are_shared():
+            self._pair_same_identities([*self.unpaired_legacy()], [*self.unpaired_enhanced()])
+
+    def pair_places(self, alike: Alike) -> None:
+        """Pair what is left between the same neighbours, as many on both sides, where it may be the same edited."""
+        shared = self._identities_are_shared()
+        of_legacy = _open_places(self._legacy, {i: i for i in self.partners}, _contents(self._enhanced), shared=shared)
+        of_enhanced = _open_places(self._enhanced, self._origins, _contents(self._legacy), shared=shared)
+        for anchor, left in of_legacy.items():
+            right = of_enhanced.get(anchor, ())
+            if len(left) == len(right):
+                self._pair_alike(zip(left, right, strict=True), alike)
+
+    def _pair_alike(self, couples: Iterable[tuple[int, int]], alike: Alike) -> None:
+        for i, j in couples:
+            if alike(i, j):
+                self._pair(i, j)
+
+    def _pair(self, i: int, j: int) -> None:
+        self.partners[i] = j
+        self._origins[j] = i
+
+    def _pair_in_order(self, left: Sequence[int], right: Sequence[int]) -> None:
+        free_left = [i for i in left if i not in self.partners]
+        free_right = [j for j in right if j not in self._origins]
+        for i, j in zip(free_left, free_right, strict=False):
+            self._pair(i, j)
+
+    def _pair_same_identities(self, left: Sequence[int], right: Sequence[int]) -> None:
+        waiting = _indices((j, self._enhanced[j].identity) for j in right)
+        for i in left:
+            identity = self._legacy[i].identity
+            if identity is not None and waiting.get(identity):
+                self._pair(i, waiting[identity].popleft())
+
+    def _identities_are_shared(self) -> bool:
+        """Let what is paired by content tell whether equal identities mean equal records; without it, they do."""
+        votes = Counter(
+            self._legacy[i].identity == self._enhanced[j].identity
+            for i, j in self.partners.items()
+            if self._legacy[i].identity is not None and self._enhanced[j].identity is not None
+        )
+        return votes[True] >= votes[False]
+
+
+def _indices(labelled: Iterable[tuple[int, _Label]]) -> dict[_Label, deque[int]]:
+    """Gather indices by their label, in order."""
+    gathered: dict[_Label, deque[int]] = defaultdict(deque)
+    for index, label in labelled:
+        gathered[label].append(index)
+    return gathered
+
+
+def _contents(entries: Sequence[Entry]) -> set[bytes]:
+    return {entry.content for entry in entries}
+
+
+def _open_places(
+    entries: Sequence[Entry], anchors: Mapping[int, int], elsewhere: AbstractSet[bytes], *, shared: bool
+) -> dict[int, deque[int]]:
+    """Gather what may be paired by place, by the pair before it (`anchors` names a paired entry's pair).
+
+    Not what repeats an item that the other side has (`elsewhere`), nor what a shared identity tells apart.
+    """
+    gathered: dict[int, deque[int]] = defaultdict(deque)
+    anchor = _START
+    for index, entry in enumerate(entries):
+        if index in anchors:
+            anchor = anchors[index]
+        elif entry.content not in elsewhere and not (shared and entry.identity is not None):
+            gathered[anchor].append(index)
+    return gathered

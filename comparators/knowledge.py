@@ -1,0 +1,45 @@
+"""What an enhanced chat had been told, and whether what it says beyond legacy is borne out by that."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from comparators.english import IDLE
+from comparators.facts import facts_of, negations_in, sentences, words_of
+
+_LONGEST: Final = 100_000  # characters of context that are read
+_TELLING_LETTERS: Final = 4  # shorter words are mostly glue
+
+
+class Knowledge:
+    """The facts and words of the texts that a reply may draw on; read once, asked often."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        text = "\n".join(texts)[:_LONGEST]
+        self._facts = frozenset(facts_of(text))
+        self._words = frozenset(words_of(text))
+        self._denies = negations_in(text) > 0
+
+    def supports(self, text: str) -> bool:
+        """Tell whether every sentence of `text` is borne out; a courtesy claims nothing and needs no support."""
+        return all(map(self._supports, sentences(text)))
+
+    def answers(self, text: str) -> bool:
+        """Tell whether `text` is borne out and says something."""
+        return self.supports(text) and bool(facts_of(text) or _telling_words(text))
+
+    def _supports(self, sentence: str) -> bool:
+        facts = facts_of(sentence)
+        if negations_in(sentence) and not self._denies:
+            return False
+        if facts:
+            return all(fact in self._facts or self._names(fact.sort, fact.value) for fact in facts)
+        telling = _telling_words(sentence)
+        return 2 * sum(word in self._words for word in telling) >= len(telling)
+
+    def _names(self, sort: str, value: str) -> bool:
+        """A name is known in lower case too: `city: san jose` bears out San Jose."""
+        return sort == "name" and all(word in self._words for word in words_of(value))
+
+
+def _telling_words(text: str) -> list[str]:
+    return [word for word in words_of(text) if len(word) >= _TELLING_LETTERS and word not in IDLE]

@@ -1,0 +1,98 @@
+"""The comparator of `memory.*`: a list of a user's memories, newest first, or one memory.
+
+A lost memory is critical, and so is one that belongs to somebody else.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Final
+
+from comparators.alignment import Alignment
+from comparators.canonical import JSON
+from comparators.lists import AlignedLists, align_records, list_differences
+from comparators.paging import without_edge
+from comparators.pairs import Pair
+from comparators.paths import ROOT, item, member
+from comparators.schemas import Schema
+from comparators.structure import compare_structure, edits
+from comparators.verdicts import ABSENT, Difference, Kind, Severity
+
+_OWNER: Final = "user_id"
+_TIME: Final = "created_at"
+
+SCHEMA: Final = Schema(
+    volatile=frozenset({"id", "created_at", "updated_at"}),
+    minted=frozenset({"conversation_id"}),
+    blank=frozenset({"metadata"}),
+    unordered=frozenset({"facts", "tags"}),
+    telling=frozenset({"content", "created_at", "metadata"}),
+)
+
+
+def compare(pair: Pair) -> Iterator[Difference]:
+    """Yield what differs between two answers about a user's memories; leaks before losses before the rest."""
+    if isinstance(pair.legacy, list) and isinstance(pair.enhanced, list):
+        yield from _compare_lists(align_records(pair), pair)
+    else:
+        owners = _owners(pair, [pair.legacy])
+        leak = _leak(pair.legacy, pair.enhanced, ROOT, owners)
+        yield from leak
+        yield from _untold(compare_structure(pair), leak)
+
+
+def _compare_lists(lists: AlignedLists, pair: Pair) -> Iterator[Difference]:
+    leaks = _leaks(lists, _owners(pair, pair.legacy))
+    yield from leaks
+    limit = pair.call.args.get("limit") if pair.call is not None else None
+    own = _without_added(lists, leaks)
+    yield from list_differences(without_edge(own, limit, _TIME), ordered=pair.schema.ordered, loss=Severity.CRITICAL)
+    yield from _untold(edits(lists, pair), leaks)
+
+
+def _owners(pair: Pair, legacy: Iterable[JSON]) -> frozenset[str]:
+    """Return whose memories an answer may hold: the call's user's, else those legacy showed; ids by their text."""
+    if pair.call is not None:
+        return frozenset({str(pair.call.user)})
+    return frozenset(filter(None, map(_owner, legacy)))
+
+
+def _owner(memory: JSON) -> str | None:
+    owner = memory.get(_OWNER) if isinstance(memory, dict) else None
+    return None if owner is None else str(owner)
+
+
+def _leaks(lists: AlignedLists, owners: frozenset[str]) -> list[Difference]:
+    """Find the foreign memories in enhanced's list, new ones and paired ones that changed hands."""
+    found = []
+    for j in lists.alignment.added:
+        memory = lists.enhanced.items[j]
+        if _is_foreign(memory, owners):
+            found.append(Difference(item(ROOT, j), Kind.LEAK, Severity.CRITICAL, ABSENT, memory))
+    for i, j in lists.edited():
+        found += _leak(lists.legacy.items[i], lists.enhanced.items[j], item(ROOT, i), owners)
+    return found
+
+
+def _leak(legacy: JSON, enhanced: JSON, path: str, owners: frozenset[str]) -> list[Difference]:
+    """Return the leak of one memory that is another user's only on the enhanced side, if it is."""
+    if not _is_foreign(enhanced, owners) or _owner(enhanced) == _owner(legacy):
+        return []
+    before = legacy.get(_OWNER, ABSENT) if isinstance(legacy, dict) else ABSENT
+    return [Difference(member(path, _OWNER), Kind.LEAK, Severity.CRITICAL, before, enhanced[_OWNER])]
+
+
+def _is_foreign(memory: JSON, owners: frozenset[str]) -> bool:
+    owner = _owner(memory)
+    return bool(owners) and owner is not None and owner not in owners
+
+
+def _without_added(lists: AlignedLists, leaks: Iterable[Difference]) -> AlignedLists:
+    told = {leak.path for leak in leaks}
+    added = tuple(j for j in lists.alignment.added if item(ROOT, j) not in told)
+    return replace(lists, alignment=Alignment(lists.alignment.pairs, lists.alignment.lost, added))
+
+
+def _untold(differences: Iterable[Difference], leaks: Iterable[Difference]) -> Iterator[Difference]:
+    """Yield the differences at places where no leak was told."""
+    told = {leak.path for leak in leaks}
+    return (difference for difference in differences if difference.path not in told)

@@ -1,0 +1,84 @@
+"""Comparing by structure: the comparator of every operation that has none of its own, and what the others build on."""
+
+from collections.abc import Iterator
+
+from comparators.canonical import JSON, encoded, same
+from comparators.lists import AlignedLists, align_records, align_values, list_differences
+from comparators.pairs import Pair
+from comparators.paths import ROOT, item, member
+from comparators.residue import leaf_difference, residue_differences
+from comparators.verdicts import Difference
+
+
+def compare_structure(pair: Pair) -> Iterator[Difference]:
+    """Yield what differs between two answers of any shape."""
+    if isinstance(pair.legacy, list) and isinstance(pair.enhanced, list):
+        lists = align_records(pair)
+        yield from list_differences(lists, ordered=pair.schema.ordered)
+        yield from edits(lists, pair)
+    else:
+        yield from record_differences(pair.legacy, pair.enhanced, ROOT, pair)
+
+
+def edits(lists: AlignedLists, pair: Pair) -> Iterator[Difference]:
+    """Yield what differs inside the paired records of two lists."""
+    for i, j in lists.edited():
+        yield from record_differences(lists.legacy.items[i], lists.enhanced.items[j], item(lists.path, i), pair)
+
+
+def record_differences(legacy: JSON, enhanced: JSON, path: str, pair: Pair) -> Iterator[Difference]:
+    """Yield what differs in what is compared of two records."""
+    compared_legacy = pair.schema.record(legacy, pair.left_out)
+    compared_enhanced = pair.schema.record(enhanced, pair.left_out)
+    yield from value_differences(compared_legacy, compared_enhanced, path, pair)
+
+
+def value_differences(
+    legacy: JSON, enhanced: JSON, path: str, pair: Pair, *, ordered: bool = True
+) -> Iterator[Difference]:
+    """Yield what differs between two values below a record."""
+    if same(legacy, enhanced):
+        return
+    if isinstance(legacy, dict) and isinstance(enhanced, dict):
+        yield from _object_differences(legacy, enhanced, path, pair)
+    elif isinstance(legacy, list) and isinstance(enhanced, list):
+        yield from _value_list_differences(legacy, enhanced, path, pair, ordered=ordered)
+    else:
+        yield leaf_difference(legacy, enhanced, path)
+
+
+def _value_list_differences(
+    legacy: list[JSON], enhanced: list[JSON], path: str, pair: Pair, *, ordered: bool
+) -> Iterator[Difference]:
+    lists = align_values(legacy, enhanced, path, pair.schema.key)
+    yield from list_differences(lists, ordered=ordered)
+    for i, j in lists.edited():
+        yield from value_differences(legacy[i], enhanced[j], item(path, i), pair)
+
+
+def _object_differences(
+    legacy: dict[str, JSON], enhanced: dict[str, JSON], path: str, pair: Pair
+) -> Iterator[Difference]:
+    """Pair the lists below two objects ourselves, and leave the rest to deepdiff."""
+    differing = [name for name in legacy.keys() & enhanced.keys() if not same(legacy[name], enhanced[name])]
+    paired = {name for name in differing if _holds_lists(legacy[name], enhanced[name])}
+    for name in sorted(paired):
+        ordered = name not in pair.schema.unordered
+        yield from value_differences(legacy[name], enhanced[name], member(path, name), pair, ordered=ordered)
+    left = (legacy.keys() ^ enhanced.keys()) | (set(differing) - paired)
+    if left:
+        yield from residue_differences(_only(legacy, left), _only(enhanced, left), path, pair.budget)
+
+
+def _holds_lists(legacy: JSON, enhanced: JSON) -> bool:
+    """Tell whether two values are lists, or objects that may hold lists at one place.
+
+    A bracket inside of a text counts too: then the objects are walked here, which is slower and finds the same.
+    """
+    if isinstance(legacy, dict) and isinstance(enhanced, dict):
+        return b"[" in encoded(legacy) and b"[" in encoded(enhanced)
+    return isinstance(legacy, list) and isinstance(enhanced, list)
+
+
+def _only(value: dict[str, JSON], names: set[str]) -> dict[str, JSON]:
+    return {name: value[name] for name in value if name in names}

@@ -1,0 +1,46 @@
+"""`gnomon report` and `gnomon groups`: what was found, from the ledger alone."""
+
+import typer
+
+from console.options import Json, Live, RunName, place
+from console.output import out, print_json
+from console.render import show, show_groups
+from console.report import build, group_as_json
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("report")(report)
+    app.command("groups")(groups)
+
+
+def report(*, run: RunName = None, live: Live = False, json: Json = False) -> int:
+    """Report what was captured, what became of it, what differs, and what the gate says.
+
+    Example: gnomon report --json
+    """
+    found = place(run, live=live)
+    ledger = found.ledger()
+    made = build(ledger, found.kinds(), explained=found.run.explained if found.run else None)
+    ledger.close()
+    if json:
+        print_json(made.as_json())
+    else:
+        show(made, out)
+    return 0
+
+
+def groups(*, run: RunName = None, live: Live = False, json: Json = False) -> int:
+    """List the groups of divergences, the gravest and largest first.
+
+    Example: gnomon groups --json
+    """
+    found = place(run, live=live)
+    ledger = found.ledger()
+    listed = ledger.groups()
+    ledger.close()
+    if json:
+        print_json([group_as_json(group) for group in listed])
+    else:
+        show_groups(listed, out, found.run.explained if found.run else None)
+    return 0

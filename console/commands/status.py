@@ -1,0 +1,92 @@
+"""`gnomon status`: both sums as they stand, the backlog, and who is alive."""
+
+import contextlib
+import time
+from typing import Annotated, Any
+
+import redis
+import typer
+from rich.console import Group
+from rich.live import Live as LiveDisplay
+from rich.text import Text
+
+from console.options import Json, Live, Place, RunName, place
+from console.output import out, print_json
+from console.render import outcomes_table
+from console.report import Report, build
+from gnomon.publisher import connect
+from worker.lanes import LaneStore
+
+REFRESH_S = 2.0
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("status")(status)
+
+
+def status(
+    *,
+    run: RunName = None,
+    live: Live = False,
+    json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every 2 s until Ctrl-C.")] = False,
+) -> int:
+    """Show where every eligible call is: both sums, the backlog, live producers.
+
+    Example: gnomon status --watch
+    """
+    found = place(run, live=live)
+    if json:
+        print_json(_document(found))
+        return 0
+    out.print(_screen(found))
+    if watch:
+        with contextlib.suppress(KeyboardInterrupt), LiveDisplay(console=out, auto_refresh=False) as display:
+            while True:
+                time.sleep(REFRESH_S)
+                display.update(_screen(found), refresh=True)
+    return 0
+
+
+def _document(found: Place) -> dict[str, Any]:
+    report, queue = _report(found), _queue(found)
+    document = report.as_json()
+    names = ("eligible", "funnel", "outcomes", "operations")
+    return {**{name: document[name] for name in names}, "imbalance": report.imbalance, **queue}
+
+
+def _screen(found: Place) -> Group:
+    report, queue = _report(found), _queue(found)
+    lost = {name: count for name, count in report.funnel.items() if count and name != "captured"}
+    alarms = [Text(f"The sums are not exact: {line}", style="bold red") for line in report.imbalance]
+    summary = f"{report.eligible:,} eligible, {report.funnel['captured']:,} captured, not captured: {lost or 'none'}"
+    lanes = (
+        f"Redis {queue['redis']}, {queue['waiting_entries']:,} entries wait, {len(queue['producers'])} live producers"
+    )
+    return Group(Text(summary), Text(lanes), outcomes_table(report), *alarms)
+
+
+def _report(found: Place) -> Report:
+    ledger = found.ledger()
+    try:
+        with contextlib.suppress(redis.RedisError):
+            ledger.fold_funnels(_store(found).funnels(range(found.settings.lanes)))
+        return build(ledger, found.kinds())
+    finally:
+        ledger.close()
+
+
+def _queue(found: Place) -> dict[str, Any]:
+    store = _store(found)
+    try:
+        waiting, producers = store.waiting(range(found.settings.lanes)), store.producers()
+    except redis.RedisError as error:
+        return {"redis": f"does not answer ({type(error).__name__})", "waiting_entries": 0, "producers": []}
+    finally:
+        store.close()
+    return {"redis": "ok", "waiting_entries": waiting, "producers": producers}
+
+
+def _store(found: Place) -> LaneStore:
+    return LaneStore(connect(found.settings.redis_url.get_secret_value()), found.settings.namespace)

@@ -1,0 +1,46 @@
+"""`gnomon worker`: a Celery worker with Gnomon's settings."""
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from console.options import Place
+from gnomon.publisher import connect
+from worker.settings import load
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("worker")(worker)
+
+
+def worker(
+    *,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Processes; default: one a core.")] = None,
+    beat: Annotated[
+        bool, typer.Option("--beat", help="Sweep from this worker too, where no beat service runs.")
+    ] = False,
+    schedule: Annotated[Path, typer.Option(help="Where beat keeps its state.")] = Path(".gnomon/beat"),
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+) -> int:
+    """Drain lanes until asked to stop; the same as celery -A worker worker -E, with everything checked first.
+
+    Example: gnomon worker --concurrency 4
+    """
+    settings = load()
+    with contextlib.closing(connect(settings.redis_url.get_secret_value())) as server:
+        server.ping()
+    place = Place(settings, None)
+    place.ledger().close()
+    place.kinds()
+    arguments = ["worker", "--task-events", "--pool=prefork", f"--loglevel={log_level}", "--without-mingle"]
+    arguments += ["--concurrency", str(concurrency or settings.concurrency)]
+    if beat:
+        schedule.parent.mkdir(parents=True, exist_ok=True)
+        arguments += ["--beat", "--schedule", str(schedule)]
+    from worker.app import app as celery  # its configuration is read from the settings just checked
+
+    celery.worker_main(arguments)
+    return 0

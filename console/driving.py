@@ -1,0 +1,104 @@
+"""Drives a traffic through the live path and waits until its last capture has been judged."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import redis
+
+from console.errors import StuckError
+from console.traffic import BadLine, TrafficCall
+from gnomon import Gnomon
+from gnomon.publisher import connect
+from ledger import Ledger, LedgerError
+from worker.lanes import LaneStore
+from worker.settings import WorkerSettings
+
+STUCK_S: Final = 30.0
+POLL_S: Final = 0.1
+FLUSH_EVERY: Final = 2_000  # calls; the driver must never outrun the buffer, as a live application may
+FLUSH_S: Final = 30.0
+
+
+@dataclass(slots=True)
+class Driven:
+    """What driving came to."""
+
+    calls: int = 0
+    legacy_raised: int = 0
+    bad_lines: list[BadLine] = field(default_factory=list)
+
+
+def drive(client: Gnomon, calls: Iterable[TrafficCall | BadLine], progress: Callable[[int], None]) -> Driven:
+    """Make the calls one after another, as they lie; raises StuckError when Redis takes no captures."""
+    driven = Driven()
+    for call in calls:
+        if isinstance(call, BadLine):
+            driven.bad_lines.append(call)
+            continue
+        driven.calls += 1
+        driven.legacy_raised += not _made(client, call)
+        if driven.calls % FLUSH_EVERY == 0:
+            _flush(client)
+        progress(driven.calls)
+    _flush(client)
+    client.close()
+    return driven
+
+
+def _made(client: Gnomon, call: TrafficCall) -> bool:
+    if call.outcome is not None:
+        client.record(call.operation, call.args, call.outcome)
+        return True
+    try:
+        client.operations[call.operation].wrapped(**call.args)
+    except Exception:  # the application's own failure: captured, and part of the evidence
+        return False
+    return True
+
+
+def _flush(client: Gnomon) -> None:
+    if not client.flush(FLUSH_S):
+        raise StuckError(f"Redis has taken no captures for {FLUSH_S:g} s")
+
+
+class Backlog:
+    """How much of what was captured is not in the ledger yet."""
+
+    def __init__(self, settings: WorkerSettings) -> None:
+        self._lanes = LaneStore(connect(settings.redis_url.get_secret_value()), settings.namespace)
+        self._all = range(settings.lanes)
+        self.ledger = Ledger(settings.database_url.get_secret_value(), namespace=settings.namespace)
+
+    def pending(self) -> int:
+        """Captures appended and not yet committed."""
+        return self._lanes.captured(self._all) - self.ledger.done()
+
+    def fold(self) -> None:
+        """Take the lanes' funnels into the ledger."""
+        self.ledger.fold_funnels(self._lanes.funnels(self._all))
+
+    def wait(self, tend: Callable[[], object], progress: Callable[[int], None]) -> None:
+        """Return when nothing is pending; raises StuckError when nothing moves for 30 s. `tend` is called meanwhile."""
+        least, since = self.pending(), time.monotonic()
+        while (pending := self._asked()) > 0:
+            progress(pending)
+            tend()
+            if pending < least:
+                least, since = pending, time.monotonic()
+            elif time.monotonic() - since > STUCK_S:
+                raise StuckError(f"no progress for {STUCK_S:g} s with {pending} captures pending")
+            time.sleep(POLL_S)
+        progress(0)
+
+    def _asked(self) -> int:
+        try:
+            return self.pending()
+        except (redis.RedisError, OSError, LedgerError) as error:
+            raise StuckError(f"waiting for the workers: {type(error).__name__}: {error}") from None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._lanes.close()
+        self.ledger.close()

@@ -1,0 +1,53 @@
+"""Options that several commands share, and the place that they look at."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from console.errors import UsageError
+from console.runs import Run, open_run
+from gnomon import Kind
+from ledger import Ledger
+from worker.registry import load_operations
+from worker.settings import WorkerSettings, load
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON alone on stdout.")]
+RunName = Annotated[str | None, typer.Option("--run", metavar="ID", help="Look at this run instead of the latest.")]
+Live = Annotated[bool, typer.Option("--live", help="Look at the deployment that the GNOMON_* variables name.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What a command looks at: a run, or the deployment."""
+
+    settings: WorkerSettings
+    run: Run | None
+
+    def ledger(self) -> Ledger:
+        """Open its ledger; raises LedgerError where it cannot be used."""
+        ledger = Ledger(self.settings.database_url.get_secret_value(), namespace=self.settings.namespace)
+        ledger.check()
+        return ledger
+
+    def kinds(self) -> dict[str, Kind]:
+        """Return its operations and their kinds; raises ConfigurationError where they cannot be loaded."""
+        return {name: b.kind for name, b in load_operations(self.settings.operation_modules).items()}
+
+
+def place(run: str | None, *, live: bool) -> Place:
+    """Return what to look at: the run named, the deployment, or by default the latest run, else the deployment."""
+    if live and run:
+        raise UsageError("--run and --live exclude each other")
+    found = None if live else open_run(run)
+    if found is None:
+        return Place(load(), None)
+    # the Valkey of a finished embedded run is gone; the ledger holds what it counted
+    redis_url = found.redis_url or "redis://127.0.0.1:0/0"
+    settings = load(
+        redis_url=redis_url,
+        database_url=found.database_url,
+        operations=found.operations,
+        namespace=found.namespace,
+    )
+    return Place(settings, found)

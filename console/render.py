@@ -1,0 +1,99 @@
+"""Puts a report into words and tables for a terminal; colour only ever repeats what a word says."""
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from rich.console import Console, Group
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from console.report import Report
+from ledger import Group as DifferenceGroup
+from ledger import Outcome
+from rollout import Decision
+
+_STYLES: Final = {"critical": "bold red", "major": "yellow", "minor": "cyan"}
+_STATES: Final = {"eligible": "bold green", "rollback": "bold red", "hold": "yellow", "collecting": "cyan"}
+_MARKS: Final = {True: "pass", False: "fail", None: "open"}
+
+
+def show(report: Report, console: Console) -> None:
+    """Print a whole report."""
+    console.print(Rule("What was captured"))
+    console.print(_funnel(report))
+    console.print(Rule("What became of it"))
+    console.print(outcomes_table(report))
+    for line in report.imbalance:
+        console.print(f"[bold red]The sums are not exact:[/] {line}")
+    if report.reasons:
+        console.print(_reasons(report))
+    console.print(Rule("What differs"))
+    show_groups(report.groups, console, report.explained)
+    console.print(Rule("The gate"))
+    show_gate(report.decision, console)
+    if report.seconds:
+        speed = report.comparisons / report.seconds
+        console.print(f"{report.comparisons:,} comparisons in {report.seconds:.1f} s: {speed:,.0f} a second\n")
+
+
+def _funnel(report: Report) -> Text:
+    losses = [f"{count:,} {name.replace('_', ' ')}" for name, count in report.funnel.items() if name != "captured"]
+    text = Text(f"{report.eligible:,} eligible calls = {report.funnel['captured']:,} captured")
+    return text.append("".join(f" + {loss}" for loss in losses)).append("\n")
+
+
+def outcomes_table(report: Report) -> Table:
+    """Return outcomes by operation; a column for every outcome that happened."""
+    totals = report.outcomes
+    shown = [name for name in Outcome if totals[name] or name in ("match", "diverged", "failed", "pending")]
+    table = _table("operation", "captured", *shown, right=len(shown) + 1)
+    for name, sums in report.operations.items():
+        counts = {**sums.outcomes, Outcome.PENDING: sums.pending}
+        table.add_row(name, *(f"{count:,}" for count in (sums.funnel["captured"], *(counts.get(n, 0) for n in shown))))
+    table.add_section()
+    table.add_row("all", f"{report.funnel['captured']:,}", *(f"{totals[name]:,}" for name in shown), style="bold")
+    return table
+
+
+def _reasons(report: Report) -> Table:
+    table = _table("operation", "outcome", "because", "calls", right=1)
+    for operation, outcome, reason, count in report.reasons[:12]:
+        table.add_row(operation, outcome, reason, f"{count:,}")
+    return table
+
+
+def show_groups(groups: Iterable[DifferenceGroup], console: Console, explained: Mapping[str, str] | None = None) -> None:
+    """Print the groups, each with what it means."""
+    found = list(groups)
+    if not found:
+        console.print("Nothing: no divergence was recorded.\n")
+        return
+    table = _table("group", "operation", "severity", "kind at path", "count", "users", right=2)
+    for group in found:
+        what = Group(Text(f"{group.kind} at {group.path}"), Text(group.explanation, style="dim"))
+        why = (explained or {}).get(group.id)
+        if why:
+            what = Group(*what.renderables, Text(why, style="italic"))
+        severity = Text(group.severity, style=_STYLES.get(group.severity, ""))
+        table.add_row(group.id, group.operation, severity, what, f"{group.count:,}", f"{group.users:,}")
+    console.print(table)
+
+
+def show_gate(decision: Decision, console: Console) -> None:
+    """Print the gate's state and each criterion with its reason."""
+    console.print(
+        Text(str(decision.state), style=_STATES.get(str(decision.state), "")).append(f" — {decision.summary}")
+    )
+    table = _table("criterion", "", "why")
+    for criterion in decision.criteria:
+        table.add_row(criterion.name, _MARKS[criterion.passed], criterion.why)
+    console.print(table)
+
+
+def _table(*columns: str, right: int = 0) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for place, column in enumerate(columns):
+        numeric = place >= len(columns) - right
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=numeric or place == 0)
+    return table

@@ -1,0 +1,101 @@
+"""The report: what was captured, what became of it, what differs and why, and what the gate makes of it."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from gnomon import Kind
+from ledger import COUNTED, Group, Ledger, Loss, OperationSums, Outcome
+from rollout import Decision, Policy, decide
+from rollout.gathering import gather
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """Everything that `report` and `run` say, before it is put into words or JSON."""
+
+    operations: dict[str, OperationSums]
+    groups: list[Group]
+    reasons: list[tuple[str, str, str, int]]
+    decision: Decision
+    done: int
+    seconds: float | None = None
+    explained: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def eligible(self) -> int:
+        """Every live call with a user."""
+        return sum(sums.eligible for sums in self.operations.values())
+
+    @property
+    def funnel(self) -> dict[str, int]:
+        """Where the eligible calls ended, all six places."""
+        totals = sum((sums.funnel for sums in self.operations.values()), Counter())
+        return {str(place): totals[place] for place in Loss}
+
+    @property
+    def outcomes(self) -> dict[str, int]:
+        """Where the captured calls ended, all twelve places."""
+        totals = sum((sums.outcomes for sums in self.operations.values()), Counter())
+        pending = self.funnel[Loss.CAPTURED] - self.done
+        return {**{str(outcome): totals[outcome] for outcome in COUNTED}, str(Outcome.PENDING): pending}
+
+    @property
+    def comparisons(self) -> int:
+        """How many pairs of outcomes were judged."""
+        return sum(self.outcomes[outcome] for outcome in ("match", "ignored", "diverged", "failed"))
+
+    @property
+    def imbalance(self) -> list[str]:
+        """What does not add up: one sentence for each sum that is not exact."""
+        found = []
+        if (off := self.eligible - sum(self.funnel.values())) != 0:
+            found.append(f"eligible calls and where they ended differ by {off}")
+        if (off := self.funnel["captured"] - sum(self.outcomes.values())) != 0:
+            found.append(f"captured calls and their outcomes differ by {off}")
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the contract of `--json`."""
+        seconds = self.seconds
+        return {
+            "eligible": self.eligible,
+            "funnel": self.funnel,
+            "outcomes": self.outcomes,
+            "operations": {name: _operation(sums) for name, sums in self.operations.items()},
+            "groups": [group_as_json(group) for group in self.groups],
+            "gate": self.decision.as_json(),
+            "seconds": None if seconds is None else round(seconds, 3),
+            "comparisons_per_s": None if not seconds else round(self.comparisons / seconds, 1),
+        }
+
+
+def _operation(sums: OperationSums) -> dict[str, Any]:
+    counted = {str(outcome): sums.outcomes[outcome] for outcome in COUNTED}
+    return {"eligible": sums.eligible, "outcomes": {**counted, str(Outcome.PENDING): sums.pending}}
+
+
+def group_as_json(group: Group) -> dict[str, Any]:
+    """Return one group as commands print it."""
+    names = ("id", "operation", "severity", "kind", "path", "count", "users", "explanation")
+    return {name: getattr(group, name) for name in names}
+
+
+def build(
+    ledger: Ledger,
+    kinds: Mapping[str, Kind],
+    *,
+    seconds: float | None = None,
+    explained: Mapping[str, str] | None = None,
+) -> Report:
+    """Read the report from the ledger; raises LedgerError where it does not answer."""
+    return Report(
+        operations=ledger.sums(),
+        groups=ledger.groups(),
+        reasons=ledger.reasons(),
+        decision=decide(gather(ledger, kinds), Policy()),
+        done=ledger.done(),
+        seconds=seconds,
+        explained=explained or {},
+    )

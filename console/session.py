@@ -1,0 +1,114 @@
+"""One run from start to end: stores, Valkey and worker up; traffic through; everything down again."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.exc import DBAPIError
+
+from console.driving import Backlog, Driven, drive
+from console.errors import StuckError, UsageError
+from console.output import note, progress
+from console.processes import WorkerProcess, embedded_valkey
+from console.report import Report, build
+from console.runs import Run, schema_of
+from console.traffic import BadLine, TrafficCall
+from gnomon import Gnomon, Kind
+from gnomon.operation import Binding
+from gnomon.publisher import connect
+from ledger import Ledger, database_url
+from worker.registry import clients, load_operations
+from worker.settings import load
+
+Calls = Callable[[Mapping[str, Binding]], Iterable[TrafficCall | BadLine]]
+
+
+@dataclass(slots=True)
+class Session:
+    """A run that is up."""
+
+    run: Run
+    redis_url: str
+    client: Gnomon
+    kinds: dict[str, Kind]
+    backlog: Backlog
+    worker: WorkerProcess
+
+    def drive(self, calls: Calls, total: int) -> tuple[Driven, Report]:
+        """Make the calls, wait until all are judged, and report."""
+        started = time.monotonic()
+        with progress() as shown:
+            task = shown.add_task("calls", total=total)
+            bindings = self.client.operations
+            driven = drive(self.client, calls(bindings), lambda done: self._tend(done, shown.update, task))
+            pending = shown.add_task("pending", total=driven.calls)
+            self.backlog.wait(self._keep_worker, lambda left: shown.update(pending, completed=driven.calls - left))
+        seconds = time.monotonic() - started
+        self.backlog.fold()
+        return driven, build(self.backlog.ledger, self.kinds, seconds=seconds, explained=self.run.explained)
+
+    def _tend(self, done: int, update: Callable[..., None], task: object) -> None:
+        update(task, completed=done)
+        if done % 500 == 0:
+            self._keep_worker()
+
+    def _keep_worker(self) -> None:
+        if self.worker.ensure():
+            note("The worker had died; a new one goes on where it left off.")
+
+
+@contextlib.contextmanager
+def session(run: Run) -> Iterator[Session]:
+    """Bring a run up and, whatever happens, down again."""
+    with contextlib.ExitStack() as stack:
+        redis_url = run.redis_url or stack.enter_context(embedded_valkey(run.path / "valkey"))
+        _check_redis(redis_url)
+        os.environ.update(run.environment(redis_url))
+        _prepare_database(run)
+        settings = load()
+        bindings = load_operations(settings.operation_modules)
+        client = _only(clients(settings.operation_modules))
+        stack.callback(client.close)
+        backlog = Backlog(settings)
+        stack.callback(backlog.close)
+        worker = WorkerProcess(run.environment(redis_url), run.path / "worker.log")
+        stack.callback(worker.stop)
+        kinds = {name: binding.kind for name, binding in bindings.items()}
+        yield Session(run, redis_url, client, kinds, backlog, worker)
+
+
+def _only(found: list[Gnomon]) -> Gnomon:
+    if len(found) != 1:
+        raise UsageError(f"GNOMON_OPERATIONS: {len(found)} clients in its modules; a run drives exactly one")
+    return found[0]
+
+
+def _check_redis(url: str) -> None:
+    with contextlib.closing(connect(url)) as server:
+        server.ping()
+
+
+def _prepare_database(run: Run) -> None:
+    if schema := schema_of(run):
+        _create_schema(run.database_url, schema)
+    ledger = Ledger(run.database_url, namespace=run.namespace)
+    try:
+        ledger.migrate()
+    finally:
+        ledger.close()
+
+
+def _create_schema(url: str, schema: str) -> None:
+    engine = create_engine(database_url(url))
+    try:
+        with engine.begin() as connection:
+            connection.execute(text(f'CREATE SCHEMA IF NOT EXISTS "{schema}"'))
+    except DBAPIError as error:
+        raise StuckError(
+            f"GNOMON_DATABASE_URL: {type(error.orig).__name__}: {str(error.orig).splitlines()[0]}"
+        ) from None
+    finally:
+        engine.dispose()

@@ -1,0 +1,184 @@
+"""The exactly-once commit: position, tallies and divergences of one lane, in one transaction or not at all.
+
+The compare-and-set on position and fence is what makes the counters exact: whoever was overtaken writes nothing.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, CursorResult, func, update
+
+from comparators import ABSENT, Difference, explain, fingerprint, mask, wildcard
+from ledger.engine import FencedError
+from ledger.facts import COUNTED, GRAVITY, Finding, LaneCommit, Outcome
+from ledger.models import (
+    DivergenceRow,
+    GroupMemberRow,
+    GroupRow,
+    GroupUserRow,
+    LaneRow,
+    MinuteRow,
+    ParkedRow,
+    ReasonRow,
+    TallyRow,
+    UserRow,
+)
+from ledger.upsert import add_new, add_up, insert
+
+RECORDED = (Outcome.DIVERGED, Outcome.FAILED)  # what people review; the rest is counted
+
+
+def write(connection: Connection, commit: LaneCommit) -> None:
+    """Write one lane's commit; raises FencedError, and then the transaction must be rolled back."""
+    _advance(connection, commit)
+    findings = commit.findings
+    add_up(connection, TallyRow, _counted(findings, _tally_key))
+    add_up(connection, MinuteRow, _counted(findings, _minute_key))
+    add_up(connection, ReasonRow, _reasons(findings))
+    add_new(connection, UserRow, _users(findings))
+    _record(connection, [finding for finding in findings if finding.outcome in RECORDED])
+    add_new(connection, ParkedRow, [_parked(commit.lane, f) for f in findings if f.outcome is Outcome.PARKED])
+
+
+def _advance(connection: Connection, commit: LaneCommit) -> None:
+    (read_ms, read_seq), (cut_us, cut_id) = commit.after
+    (old_ms, old_seq), (old_us, old_id) = commit.before
+    statement = (
+        update(LaneRow)
+        .where(LaneRow.lane == commit.lane, LaneRow.fence == commit.fence)
+        .where(LaneRow.read_ms == old_ms, LaneRow.read_seq == old_seq)
+        .where(LaneRow.cut_us == old_us, LaneRow.cut_id == old_id)
+        .values(
+            read_ms=read_ms,
+            read_seq=read_seq,
+            cut_us=cut_us,
+            cut_id=cut_id,
+            done=LaneRow.done + len(commit.findings),
+            committed_at=func.now(),
+        )
+    )
+    result: CursorResult[Any] = connection.execute(statement)
+    if result.rowcount != 1:
+        raise FencedError(commit.lane, commit.fence)
+
+
+def _tally_key(finding: Finding) -> dict[str, Any]:
+    return {**_key(finding), "cluster": finding.cluster}
+
+
+def _minute_key(finding: Finding) -> dict[str, Any]:
+    return {**_key(finding), "minute": finding.called_at_us // 60_000_000}
+
+
+def _key(finding: Finding) -> dict[str, Any]:
+    return {"operation": finding.operation, "epoch": finding.epoch, "exposure": finding.exposure}
+
+
+def _counted(findings: Iterable[Finding], key_of: Any) -> list[dict[str, Any]]:
+    sums: defaultdict[tuple[tuple[str, Any], ...], Counter[str]] = defaultdict(Counter)
+    for finding in findings:
+        counts = sums[tuple(key_of(finding).items())]
+        counts[finding.outcome] += 1
+        if finding.outcome is Outcome.EXCLUDED and finding.enhanced_returned:
+            counts["excluded_returned"] += 1
+    names = [*map(str, COUNTED), "excluded_returned"]
+    return [{**dict(key), **{name: counts[name] for name in names}} for key, counts in sums.items()]
+
+
+def _reasons(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    counts = Counter((f.operation, f.epoch, str(f.outcome), f.reason[:100]) for f in findings if f.reason)
+    names = ("operation", "epoch", "outcome", "reason")
+    return [{**dict(zip(names, key, strict=True)), "count": count} for key, count in counts.items()]
+
+
+def _users(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+    distinct = {(finding.epoch, finding.digest) for finding in findings}
+    return [{"epoch": epoch, "user_digest": digest} for epoch, digest in distinct]
+
+
+def _parked(lane: int, finding: Finding) -> dict[str, Any]:
+    return {
+        "capture_id": finding.capture_id,
+        "lane": lane,
+        "operation": finding.operation,
+        "reason": finding.reason[:100],
+        "user_digest": finding.digest,
+        "payload": finding.payload or b"",
+    }
+
+
+def _record(connection: Connection, findings: list[Finding]) -> None:
+    add_new(connection, DivergenceRow, [_divergence(finding) for finding in findings])
+    groups = _groups(findings)
+    _merge_groups(connection, list(groups.values()))
+    members = [(gid, f) for f in findings for gid in _fingerprints(f)]
+    add_new(connection, GroupMemberRow, [{"group_id": gid, "capture_id": f.capture_id} for gid, f in members])
+    users = {(gid, finding.digest) for gid, finding in members}
+    add_new(connection, GroupUserRow, [{"group_id": gid, "user_digest": digest} for gid, digest in users])
+
+
+def _divergence(finding: Finding) -> dict[str, Any]:
+    return {
+        **_key(finding),
+        "capture_id": finding.capture_id,
+        "verdict": str(finding.outcome),
+        "severity": str(finding.severity),
+        "reason": finding.reason[:100],
+        "user_digest": finding.digest,
+        "called_at": finding.called_at,
+        "differences": [_masked(difference) for difference in finding.differences],
+    }
+
+
+def _masked(difference: Difference) -> dict[str, Any]:
+    """Return a difference as it may be kept: a side that has nothing there is left out, values are masked."""
+    sides = {"legacy": difference.legacy, "enhanced": difference.enhanced}
+    values = {side: mask(value) for side, value in sides.items() if value is not ABSENT}
+    return {"path": difference.path, "kind": str(difference.kind), "severity": str(difference.severity), **values}
+
+
+def _fingerprints(finding: Finding) -> set[str]:
+    return {fingerprint(finding.operation, difference) for difference in finding.differences}
+
+
+def _groups(findings: list[Finding]) -> dict[str, dict[str, Any]]:
+    groups: dict[str, dict[str, Any]] = {}
+    for finding in findings:
+        for gid, difference in {fingerprint(finding.operation, d): d for d in finding.differences}.items():
+            group = groups.setdefault(gid, _new_group(gid, finding, difference))
+            group["count"] += 1
+            group["first_seen"] = min(group["first_seen"], finding.called_at)
+            group["last_seen"] = max(group["last_seen"], finding.called_at)
+            group["severity"] = min(group["severity"], str(difference.severity), key=[*map(str, GRAVITY)].index)
+    return groups
+
+
+def _new_group(gid: str, finding: Finding, difference: Difference) -> dict[str, Any]:
+    return {
+        "id": gid,
+        "operation": finding.operation,
+        "kind": str(difference.kind),
+        "path": wildcard(difference.path)[:500],
+        "severity": str(difference.severity),
+        "explanation": explain(finding.operation, difference)[:500],
+        "count": 0,
+        "first_seen": finding.called_at,
+        "last_seen": finding.called_at,
+        "example": finding.capture_id,
+    }
+
+
+def _merge_groups(connection: Connection, groups: list[dict[str, Any]]) -> None:
+    if not groups:
+        return
+    statement = insert(connection, GroupRow)
+    new = statement.excluded
+    earliest, latest = (func.least, func.greatest) if connection.dialect.name == "postgresql" else (func.min, func.max)
+    merged = {
+        "count": GroupRow.count + new.count,
+        "first_seen": earliest(GroupRow.first_seen, new.first_seen),
+        "last_seen": latest(GroupRow.last_seen, new.last_seen),
+    }
+    ordered = sorted(groups, key=lambda group: group["id"])
+    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=merged), ordered)

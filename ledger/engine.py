@@ -1,0 +1,91 @@
+"""Opens the ledger's database: SQLite in WAL mode where embedded, PostgreSQL in production."""
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BUSY_MS: Final = 30_000  # longer than any checkpoint: a writer waits, it does not fail
+_POSTGRES: Final = ("postgres", "postgresql")
+
+
+class LedgerError(Exception):
+    """The ledger cannot be used.
+
+    LedgerError
+    ├── LedgerUnreachableError   the database does not answer, or the URL is none
+    ├── LedgerSchemaError        its tables are missing, older or newer, or another namespace's
+    └── FencedError              another worker has taken the lane since
+    """
+
+
+class LedgerUnreachableError(LedgerError):
+    """The database does not answer, or its URL cannot be used."""
+
+
+class LedgerSchemaError(LedgerError):
+    """The tables are not those this version works with."""
+
+
+class FencedError(LedgerError):
+    """Another worker has taken the lane since: nothing was written."""
+
+    def __init__(self, lane: int, fence: int) -> None:
+        super().__init__(f"lane {lane} is no longer held under fence {fence}")
+        self.lane = lane
+        self.fence = fence
+
+
+def database_url(text: str) -> URL:
+    """Return a database URL with the drivers that Gnomon brings; raises LedgerUnreachableError for anything else."""
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise LedgerUnreachableError("not a database URL; expected sqlite:///FILE or postgresql://…") from None
+    name = url.get_backend_name()
+    if name in _POSTGRES:
+        return url.set(drivername="postgresql+psycopg")
+    if name == "sqlite" and url.database:
+        return url
+    raise LedgerUnreachableError(f"cannot keep a ledger in {name!r}; expected sqlite:///FILE or postgresql://…")
+
+
+def open_engine(text: str) -> Engine:
+    """Return an engine; nothing is connected yet."""
+    url = database_url(text)
+    if url.get_backend_name() == "sqlite":
+        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(url)
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    return create_engine(url, pool_size=2, max_overflow=4, pool_pre_ping=True)
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # transactions are begun below, not by the driver
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # IMMEDIATE: a transaction that will write must not find out half-way that another one does
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def answering(engine: Engine) -> "Iterator[None]":
+    """Turn a database that does not answer into LedgerUnreachableError, without its URL's password."""
+    try:
+        yield
+    except OperationalError as error:
+        place = engine.url.render_as_string(hide_password=True)
+        why = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
+        raise LedgerUnreachableError(f"{place}: {why}") from None

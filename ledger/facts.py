@@ -1,0 +1,136 @@
+"""The facts that are written to the ledger and read from it: positions, findings, and what adds up to a report."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from comparators import Difference, Severity
+from gnomon.hashing import cluster_of, user_digest
+
+
+class Outcome(StrEnum):
+    """Where a captured call can end. The first six are verdicts."""
+
+    MATCH = "match"  #: equal under the operation's rules
+    IGNORED = "ignored"  #: differs only where a rule says it may
+    DIVERGED = "diverged"  #: a difference to review
+    FAILED = "failed"  #: legacy returned, enhanced did not
+    INCONCLUSIVE = "inconclusive"  #: could not be judged; counts against the gate
+    EXCLUDED = "excluded"  #: ruled unfair to compare before its outcome was seen
+    PARKED = "parked"  #: could not be replayed; kept for people
+    EXPIRED = "expired"  #: too old to be worth a replay
+    DISCARDED = "discarded"  #: thrown away by a person
+    ERASED = "erased"  #: its user was erased
+    LOST = "lost"  #: gone with Redis
+    PENDING = "pending"  #: still in its lane
+
+
+class Loss(StrEnum):
+    """Where an eligible call can end without being captured, and `captured`, where it is."""
+
+    NOT_SAMPLED = "not_sampled"  #: outside the sample, or beyond the hourly budget
+    UNSERIALISABLE = "unserialisable"  #: has no JSON form, or an error of ours
+    OVERSIZE = "oversize"  #: larger than the cap
+    SHED = "shed"  #: refused because its lane is full
+    PUBLISH_FAILED = "publish_failed"  #: the buffer was full, Redis did not answer
+    CAPTURED = "captured"  #: in its lane
+
+
+#: what the ledger counts itself; pending is what is left
+COUNTED: Final = tuple(outcome for outcome in Outcome if outcome is not Outcome.PENDING)
+
+
+class Position(NamedTuple):
+    """How far a lane is drained: the newest entry read, and the cut below which its captures are done."""
+
+    read: tuple[int, int] = (0, 0)
+    cut: tuple[int, str] = (0, "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What came of one capture."""
+
+    capture_id: str
+    operation: str
+    epoch: int
+    user: str
+    called_at_us: int
+    outcome: Outcome
+    reason: str = ""
+    exposure: str = "shadow"
+    enhanced_returned: bool = False
+    differences: tuple[Difference, ...] = ()
+    payload: bytes | None = None  #: the capture itself, where it is parked
+
+    @property
+    def called_at(self) -> datetime:
+        """When the live call began."""
+        return datetime.fromtimestamp(self.called_at_us / 1_000_000, UTC)
+
+    @property
+    def severity(self) -> Severity:
+        """The gravest of its differences."""
+        return min((difference.severity for difference in self.differences), default=Severity.MAJOR, key=GRAVITY.index)
+
+    @property
+    def digest(self) -> str:
+        """Stands for the user."""
+        return user_digest(self.user)
+
+    @property
+    def cluster(self) -> int:
+        """The user's hash group."""
+        return cluster_of(self.user)
+
+
+GRAVITY: Final = (Severity.CRITICAL, Severity.MAJOR, Severity.MINOR)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaneCommit:
+    """What one transaction takes in for one lane."""
+
+    lane: int
+    fence: int
+    before: Position
+    after: Position
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(slots=True)
+class OperationSums:
+    """One operation's funnel and outcomes over an epoch, or over several."""
+
+    funnel: Counter[str] = field(default_factory=Counter)
+    outcomes: Counter[str] = field(default_factory=Counter)
+    excluded_returned: int = 0
+
+    @property
+    def eligible(self) -> int:
+        """Every live call with a user."""
+        return self.funnel["eligible"]
+
+    @property
+    def pending(self) -> int:
+        """Captures that have not ended yet."""
+        return self.funnel["captured"] - sum(self.outcomes.values())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A kind of difference, and how much of it there is."""
+
+    id: str
+    operation: str
+    kind: str
+    path: str
+    severity: str
+    explanation: str
+    count: int
+    users: int
+    first_seen: datetime
+    last_seen: datetime
+    example: str

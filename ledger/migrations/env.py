@@ -1,0 +1,27 @@
+"""Alembic's entry: migrates the connection handed over, or the database that GNOMON_DATABASE_URL names."""
+
+import os
+
+from alembic import context
+from sqlalchemy import Connection
+
+from ledger.engine import open_engine
+from ledger.models import Base
+
+
+def run() -> None:
+    connection = context.config.attributes.get("connection")
+    if connection is not None:
+        _migrate(connection)
+        return
+    with open_engine(os.environ["GNOMON_DATABASE_URL"]).begin() as opened:
+        _migrate(opened)
+
+
+def _migrate(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=Base.metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+run()

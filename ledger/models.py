@@ -1,0 +1,215 @@
+"""What was found, as tables: positions of lanes, tallies that merge by addition, divergences and their groups."""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, LargeBinary, MetaData, String, func
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+NAMING: Final = {
+    "ix": "ix_%(column_0_label)s",
+    "uq": "uq_%(table_name)s_%(column_0_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment in UTC, also where the database keeps no time zone (SQLite)."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Send UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Return UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """The ledger's tables."""
+
+    metadata = MetaData(naming_convention=NAMING)
+    type_annotation_map = {  # noqa: RUF012 — SQLAlchemy's own way
+        int: BigInteger,
+        datetime: Instant,
+        dict[str, Any]: JSON,
+        list[Any]: JSON,
+        bytes: LargeBinary,
+    }
+
+
+class About(Base):
+    """One row: which namespace this ledger belongs to, so that two migrations never share one unnoticed."""
+
+    __tablename__ = "about"
+    namespace: Mapped[str] = mapped_column(String(100), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class EpochRow(Base):
+    """One uninterrupted stay at a stage with one enhanced build and one rule set."""
+
+    __tablename__ = "epochs"
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    share: Mapped[int]
+    build: Mapped[str] = mapped_column(String(200), default="")
+    rules_version: Mapped[int] = mapped_column(default=0)
+    opened_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    closed_at: Mapped[datetime | None]
+
+
+class LaneRow(Base):
+    """How far a lane has been drained: done are entries up to (read_ms, read_seq) whose captures lie up to the cut."""
+
+    __tablename__ = "lanes"
+    lane: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    fence: Mapped[int] = mapped_column(default=0)
+    read_ms: Mapped[int] = mapped_column(default=0)
+    read_seq: Mapped[int] = mapped_column(default=0)
+    cut_us: Mapped[int] = mapped_column(default=0)
+    cut_id: Mapped[str] = mapped_column(String(64), default="")
+    done: Mapped[int] = mapped_column(default=0)
+    committed_at: Mapped[datetime | None]
+
+
+class Outcomes:
+    """The counters of every outcome that a judged or unjudgeable capture can have."""
+
+    match: Mapped[int] = mapped_column(default=0)
+    ignored: Mapped[int] = mapped_column(default=0)
+    diverged: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)
+    inconclusive: Mapped[int] = mapped_column(default=0)
+    excluded: Mapped[int] = mapped_column(default=0)
+    excluded_returned: Mapped[int] = mapped_column(default=0)
+    parked: Mapped[int] = mapped_column(default=0)
+    expired: Mapped[int] = mapped_column(default=0)
+    discarded: Mapped[int] = mapped_column(default=0)
+    erased: Mapped[int] = mapped_column(default=0)
+    lost: Mapped[int] = mapped_column(default=0)
+
+
+class TallyRow(Outcomes, Base):
+    """The gate's evidence: outcomes by cluster of users."""
+
+    __tablename__ = "tallies"
+    operation: Mapped[str] = mapped_column(String(200), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    exposure: Mapped[str] = mapped_column(String(10), primary_key=True)
+    cluster: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+
+
+class MinuteRow(Outcomes, Base):
+    """The same outcomes by minute of the call, for charts and windows; without clusters."""
+
+    __tablename__ = "minutes"
+    operation: Mapped[str] = mapped_column(String(200), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    exposure: Mapped[str] = mapped_column(String(10), primary_key=True)
+    minute: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  #: minutes since 1970, UTC
+
+
+class ReasonRow(Base):
+    """How often each reason stood behind an outcome."""
+
+    __tablename__ = "reasons"
+    operation: Mapped[str] = mapped_column(String(200), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    outcome: Mapped[str] = mapped_column(String(20), primary_key=True)
+    reason: Mapped[str] = mapped_column(String(100), primary_key=True)
+    count: Mapped[int] = mapped_column(default=0)
+
+
+class UserRow(Base):
+    """The distinct users of an epoch, by digest."""
+
+    __tablename__ = "epoch_users"
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    user_digest: Mapped[str] = mapped_column(String(16), primary_key=True)
+
+
+class FunnelRow(Base):
+    """Where eligible calls ended before they were captured: the lanes' own cumulative counters, folded in."""
+
+    __tablename__ = "funnel"
+    lane: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    operation: Mapped[str] = mapped_column(String(200), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    eligible: Mapped[int] = mapped_column(default=0)
+    not_sampled: Mapped[int] = mapped_column(default=0)
+    unserialisable: Mapped[int] = mapped_column(default=0)
+    oversize: Mapped[int] = mapped_column(default=0)
+    shed: Mapped[int] = mapped_column(default=0)
+    publish_failed: Mapped[int] = mapped_column(default=0)
+    captured: Mapped[int] = mapped_column(default=0)
+
+
+class DivergenceRow(Base):
+    """One capture whose outcomes differ; values are masked."""
+
+    __tablename__ = "divergences"
+    capture_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    operation: Mapped[str] = mapped_column(String(200))
+    epoch: Mapped[int]
+    exposure: Mapped[str] = mapped_column(String(10))
+    verdict: Mapped[str] = mapped_column(String(20))
+    severity: Mapped[str] = mapped_column(String(10))
+    reason: Mapped[str] = mapped_column(String(100))
+    user_digest: Mapped[str] = mapped_column(String(16))
+    called_at: Mapped[datetime]
+    differences: Mapped[list[Any]]  #: objects of path, kind, severity, legacy, enhanced
+    __table_args__ = (Index(None, "epoch", "operation"), Index(None, "user_digest"))
+
+
+class GroupRow(Base):
+    """All divergences that share a fingerprint."""
+
+    __tablename__ = "groups"
+    id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    operation: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(40))
+    path: Mapped[str] = mapped_column(String(500))
+    severity: Mapped[str] = mapped_column(String(10))
+    explanation: Mapped[str] = mapped_column(String(500))
+    count: Mapped[int] = mapped_column(default=0)
+    first_seen: Mapped[datetime]
+    last_seen: Mapped[datetime]
+    example: Mapped[str] = mapped_column(String(64))  #: capture id of the first divergence
+
+
+class GroupMemberRow(Base):
+    """Which divergences a group holds; a divergence with several kinds of difference is in several groups."""
+
+    __tablename__ = "group_members"
+    group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), primary_key=True)
+    capture_id: Mapped[str] = mapped_column(ForeignKey("divergences.capture_id"), primary_key=True)
+    __table_args__ = (Index(None, "capture_id"),)
+
+
+class GroupUserRow(Base):
+    """The distinct users that a group affects."""
+
+    __tablename__ = "group_users"
+    group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), primary_key=True)
+    user_digest: Mapped[str] = mapped_column(String(16), primary_key=True)
+
+
+class ParkedRow(Base):
+    """A capture that could not be replayed at all, kept with its reason."""
+
+    __tablename__ = "parked"
+    capture_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    lane: Mapped[int]
+    operation: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(100))
+    user_digest: Mapped[str] = mapped_column(String(16))
+    payload: Mapped[bytes]
+    parked_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,0 +1,58 @@
+"""Brings the ledger's tables to this version and checks that they are."""
+
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, select
+
+from ledger.engine import LedgerSchemaError, answering
+from ledger.models import About, EpochRow
+from ledger.upsert import insert
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+FIRST_EPOCH: Final = 1
+
+
+def config(connection: Connection | None = None) -> Config:
+    """Return alembic's configuration, bound to an open connection where given."""
+    made = Config()
+    made.set_main_option("script_location", str(MIGRATIONS))
+    made.attributes["connection"] = connection
+    return made
+
+
+def migrate(engine: Engine, namespace: str, *, revision: str = "head") -> None:
+    """Create or upgrade the tables and write down whose they are; safe to repeat, and from two hosts at once."""
+    with answering(engine), engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7103551)")  # one migrates, the others wait
+        command.upgrade(config(connection), revision)
+        connection.execute(insert(connection, About).values(namespace=namespace).on_conflict_do_nothing())
+        first = insert(connection, EpochRow).values(epoch=FIRST_EPOCH, share=0, build="", rules_version=0)
+        connection.execute(first.on_conflict_do_nothing())
+        _check_namespace(connection, namespace)
+
+
+def check(engine: Engine, namespace: str) -> None:
+    """Raise LedgerSchemaError where the tables are missing, of another version, or of another namespace."""
+    head = ScriptDirectory.from_config(config()).get_current_head()
+    with answering(engine), engine.connect().execution_options(reading=True) as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+        if found is None:
+            raise LedgerSchemaError("the ledger has no tables yet; create them with: gnomon migrate")
+        if found != head:
+            raise LedgerSchemaError(
+                f"the ledger is at revision {found}, this version works with {head}: gnomon migrate"
+            )
+        _check_namespace(connection, namespace)
+
+
+def _check_namespace(connection: Connection, namespace: str) -> None:
+    found = connection.scalars(select(About.namespace)).all()
+    if list(found) != [namespace]:
+        owners = ", ".join(map(repr, found))
+        raise LedgerSchemaError(f"this ledger belongs to namespace {owners}, not {namespace!r} (GNOMON_NAMESPACE)")

@@ -1,0 +1,110 @@
+"""What a live application can set, read once from the environment and frozen; a bad value fails here, by name."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from gnomon.errors import ConfigurationError
+
+REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
+TRUE: Final = frozenset({"1", "true", "yes", "on"})
+FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientSettings:
+    """The settings of one live process, each read from `GNOMON_` and its name in capitals."""
+
+    redis_url: str | None = None  #: where lanes, flags and hints live; unset: nothing is captured
+    namespace: str = "default"  #: keeps several migrations apart on one Redis
+    capture: bool = True  #: off: phase `off`, nothing is captured
+    lanes: int = 64  #: ordered streams; the same for every process of a namespace
+    build: str = ""  #: the enhanced build in this process, stamped on captures
+    sample: float | None = None  #: overrides every operation's own sampling rate, 0 to 1
+    generate_budget: int = 2_000  #: captured generate calls an hour and process; the rest is not sampled
+    buffer_captures: int = 20_000  #: captures that may wait in this process for Redis
+    buffer_bytes: int = 32 * 1024 * 1024  #: their size together
+    capture_bytes: int = 256 * 1024  #: a larger capture is `oversize`
+    lane_bytes: int = 64 * 1024 * 1024  #: what one lane may hold in Redis before appends are refused
+    kill_file: Path | None = None  #: while this file exists, legacy serves
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "ClientSettings":
+        """Read the environment; raises ConfigurationError naming the first variable that cannot be used."""
+        found: dict[str, Any] = {}
+        for setting in fields(cls):
+            variable = f"GNOMON_{setting.name.upper()}"
+            if text := environ.get(variable, "").strip():
+                found[setting.name] = _parsed(variable, text, _PARSERS[setting.name])
+        return cls(**found)
+
+
+def _parsed(variable: str, text: str, parser: tuple[Callable[[str], Any], str]) -> Any:
+    parse, expected = parser
+    try:
+        return parse(text)
+    except ValueError:
+        raise ConfigurationError(variable, f"cannot use {redacted(text)!r}", expected) from None
+
+
+def redacted(text: str) -> str:
+    """Return `text` with the password of a URL left out, shortened."""
+    if "@" in text and "://" in text:
+        scheme, _, rest = text.partition("://")
+        text = f"{scheme}://***@{rest.rpartition('@')[2]}"
+    return text[:80]
+
+
+def _redis_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in REDIS_SCHEMES or not (parts.hostname or parts.path.strip("/")):
+        raise ValueError(text)
+    if parts.scheme != "unix":
+        _ = parts.port  # raises where it is no number
+        if database := parts.path.strip("/"):
+            int(database)
+    return text
+
+
+def _namespace(text: str) -> str:
+    if not text.replace("-", "").replace("_", "").replace(".", "").isalnum():
+        raise ValueError(text)
+    return text
+
+
+def _switch(text: str) -> bool:
+    if text.lower() not in TRUE | FALSE:
+        raise ValueError(text)
+    return text.lower() in TRUE
+
+
+def _share(text: str) -> float:
+    if not 0 <= float(text) <= 1:  # NaN fails too
+        raise ValueError(text)
+    return float(text)
+
+
+def _count(text: str) -> int:
+    if int(text) < 1:
+        raise ValueError(text)
+    return int(text)
+
+
+_WHOLE: Final = (_count, "a whole number above 0")
+_PARSERS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
+    "redis_url": (_redis_url, "redis://HOST:PORT/DB, rediss://… or unix:///PATH"),
+    "namespace": (_namespace, "letters, digits, dots, dashes and underscores"),
+    "capture": (_switch, "on or off"),
+    "lanes": _WHOLE,
+    "build": (str, "a name"),
+    "sample": (_share, "a number from 0 to 1"),
+    "generate_budget": _WHOLE,
+    "buffer_captures": _WHOLE,
+    "buffer_bytes": _WHOLE,
+    "capture_bytes": _WHOLE,
+    "lane_bytes": _WHOLE,
+    "kill_file": (Path, "a path"),
+}

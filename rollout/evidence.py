@@ -1,0 +1,226 @@
+"""Evidence: everything the gate may look at, as frozen counts.
+
+On the data's way it stands between the ledger's tallies and the gate. Whoever gathers it reads tallies and clocks; from
+here on nothing is read any more, so a decision can be made again from a stored row.
+
+Two sums hold for every operation and exposure:
+
+    eligible = not_sampled + unserialisable + oversize + shed + publish_failed + captured
+    captured = match + ignored + diverged + failed + inconclusive + excluded
+             + parked + expired + discarded + erased + lost + pending
+"""
+
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from gnomon import Kind
+from rollout.stages import Epoch
+
+
+class Exposure(StrEnum):
+    """Whether enhanced could hurt anybody."""
+
+    SHADOW = "shadow"  #: enhanced only ran beside
+    SERVED = "served"  #: enhanced answered the user
+
+
+class Funnel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What became of the eligible live calls before they reached a lane."""
+
+    eligible: int = 0
+    not_sampled: int = 0
+    unserialisable: int = 0
+    oversize: int = 0
+    shed: int = 0
+    publish_failed: int = 0
+    captured: int = 0
+
+    @property
+    def accounted(self) -> int:
+        """The calls that ended somewhere: equal to `eligible` when the sum is exact."""
+        return sum(_counters(self)) - self.eligible
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every eligible call ended in exactly one place."""
+        return self.accounted == self.eligible
+
+    @property
+    def wanted(self) -> int:
+        """The calls that should have been captured: all but those left out by sampling."""
+        return self.eligible - self.not_sampled
+
+
+class Outcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What became of the captures; exactly one of the twelve each."""
+
+    match: int = 0
+    ignored: int = 0
+    diverged: int = 0
+    failed: int = 0
+    inconclusive: int = 0
+    excluded: int = 0
+    parked: int = 0
+    expired: int = 0
+    discarded: int = 0
+    erased: int = 0
+    lost: int = 0
+    pending: int = 0
+
+    @property
+    def total(self) -> int:
+        """All captures accounted for: equal to `captured` when the sum is exact."""
+        return sum(_counters(self))
+
+    @property
+    def settled(self) -> int:
+        """The captures whose end is known; pending ones are lag, and prove nothing."""
+        return self.total - self.pending
+
+    @property
+    def answered(self) -> int:
+        """Enhanced answered, rightly or not."""
+        return self.match + self.ignored + self.diverged
+
+    @property
+    def unknown(self) -> int:
+        """Nobody can say what enhanced would have answered: each counts as the worst it could have been."""
+        return self.inconclusive + self.parked + self.lost + self.expired + self.discarded
+
+
+class ClusterEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The counts of one hash group of users (0 to 255), which the design effect is estimated from.
+
+    `trials` = `successes` + failed + `unknown` are the calls of the success test; `judged` are those without the
+    excluded ones, `divergent` of them diverged. Summed over clusters they are those of the operation, save for unknown
+    calls whose user is no longer known. `of` makes them from outcomes.
+    """
+
+    cluster: int
+    successes: int = 0
+    trials: int = 0
+    divergent: int = 0
+    judged: int = 0
+    unknown: int = 0
+
+    @classmethod
+    def of(cls, cluster: int, outcomes: Outcomes, excluded_returned: int = 0) -> "ClusterEvidence":
+        """Return the counts of a cluster from its outcomes and its excluded calls where enhanced returned."""
+        judged = outcomes.answered + outcomes.failed + outcomes.unknown
+        return cls(
+            cluster=cluster,
+            successes=outcomes.answered + excluded_returned,
+            trials=judged + excluded_returned,
+            divergent=outcomes.diverged,
+            judged=judged,
+            unknown=outcomes.unknown,
+        )
+
+    @property
+    def alike(self) -> int:
+        """The judged calls known not to diverge; an unknown one might have."""
+        return self.judged - self.divergent - self.unknown
+
+
+class OperationEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The evidence on one operation under one exposure, within one epoch.
+
+    `excluded_returned`: of the excluded calls, those where enhanced returned; they take part in the success test.
+    `excluded_apart`: of the excluded calls, those with a reason that is shown but not held against the limit, such as
+    `superseded`.
+    `wins`, `losses`, `ties`: pairs of reads in one worker process that enhanced answered faster, slower, or equally
+    fast within the clock; a timeout or error of enhanced while legacy returned is a loss.
+    `p95_ratio`: enhanced over legacy, at the 95th percentile of latency: for reads the upper bound of the paired ratio,
+    for writes and generate calls the ratio of live latencies; None until measured.
+    """
+
+    operation: str
+    kind: Kind
+    exposure: Exposure
+    funnel: Funnel = Funnel()
+    outcomes: Outcomes = Outcomes()
+    excluded_returned: int = 0
+    excluded_apart: int = 0
+    wins: int = 0
+    losses: int = 0
+    ties: int = 0
+    p95_ratio: float | None = None
+    clusters: tuple[ClusterEvidence, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The operation and its exposure, as people read them."""
+        return f"{self.operation} ({self.exposure})"
+
+    @property
+    def counts(self) -> ClusterEvidence:
+        """The counts of both tests over all users."""
+        return ClusterEvidence.of(-1, self.outcomes, self.excluded_returned)
+
+    @property
+    def groups_seen(self) -> int:
+        """How many clusters of users made calls."""
+        return sum(1 for cluster in self.clusters if cluster.trials > 0)
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All the evidence of one epoch at one moment.
+
+    `share`: of the users, 0 to 1, that the flags in force let enhanced answer.
+    `age_s`: how long the epoch has lasted on the database's clock, paused time left out.
+    `hours_with_data`: distinct clock hours with eligible traffic.
+    `distinct_users`: users with at least one capture in the epoch, over both exposures.
+    `lag_s`: how old the oldest pending capture is; 0.0 with none pending.
+    `complaint_feed_age_s`: since the complaint feed last said it was alive; None where there is no feed.
+    `required`: the names of the operations that must be proven; without them the others prove nothing.
+    """
+
+    epoch: Epoch
+    share: float
+    age_s: float
+    hours_with_data: int
+    distinct_users: int
+    lag_s: float
+    open_complaints: int
+    complaint_feed_age_s: float | None
+    operations: tuple[OperationEvidence, ...]
+    required: tuple[str, ...]
+
+    def rows(self, operation: str) -> tuple[OperationEvidence, ...]:
+        """Return the rows of one operation."""
+        return tuple(row for row in self.operations if row.operation == operation)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the canonical JSON, in hexadecimal: the same for equal evidence in any order."""
+        document = _canonical(msgspec.to_builtins(_in_order(self)))
+        return sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
+
+
+def _counters(counts: Funnel | Outcomes) -> tuple[int, ...]:
+    return msgspec.structs.astuple(counts)
+
+
+def _in_order(evidence: Evidence) -> Evidence:
+    rows = sorted((_clusters_in_order(row) for row in evidence.operations), key=lambda row: (row.label, row.kind))
+    return msgspec.structs.replace(evidence, operations=tuple(rows), required=tuple(sorted(evidence.required)))
+
+
+def _clusters_in_order(row: OperationEvidence) -> OperationEvidence:
+    clusters = sorted(row.clusters, key=lambda cluster: cluster.cluster)
+    return msgspec.structs.replace(row, clusters=tuple(clusters))
+
+
+def _canonical(value: Any) -> Any:
+    """Return `value` with one form for one number: 48.0 and 48 are equal, so they are written alike."""
+    match value:
+        case dict():
+            return {key: _canonical(item) for key, item in value.items()}
+        case list() | tuple():
+            return [_canonical(item) for item in value]
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value

@@ -1,0 +1,66 @@
+"""Gathers the evidence of the open epoch from the ledger's tallies: the one place where the gate's input is read."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from gnomon import Kind
+from ledger import Ledger, OperationSums
+from ledger.models import EpochRow
+from rollout.evidence import ClusterEvidence, Evidence, Exposure, Funnel, OperationEvidence, Outcomes
+from rollout.stages import Epoch, Stage
+
+
+def gather(ledger: Ledger, kinds: Mapping[str, Kind], *, oldest_pending: datetime | None = None) -> Evidence:
+    """Return the evidence of the open epoch.
+
+    `kinds` names the operations that must be proven, with their kind; `oldest_pending` is when the oldest capture that
+    waits was made. Raises LedgerError where the ledger does not answer.
+    """
+    row = ledger.epoch()
+    now = ledger.now()
+    sums = ledger.sums(row.epoch)
+    clusters = ledger.clusters(row.epoch)
+    operations = [_operation(name, kinds.get(name, Kind.READ), sums[name], clusters.get(name, [])) for name in sums]
+    return Evidence(
+        epoch=_epoch(row),
+        share=row.share / 100,
+        age_s=max(0.0, (now - row.opened_at).total_seconds()),
+        hours_with_data=ledger.hours(row.epoch),
+        distinct_users=ledger.distinct_users(row.epoch),
+        lag_s=max(0.0, (datetime.now(UTC) - oldest_pending).total_seconds()) if oldest_pending else 0.0,
+        open_complaints=0,
+        complaint_feed_age_s=None,
+        operations=tuple(operations),
+        required=tuple(kinds),
+    )
+
+
+def _epoch(row: EpochRow) -> Epoch:
+    return Epoch(
+        number=row.epoch,
+        stage=Stage(row.share),
+        build=row.build,
+        rule_set=str(row.rules_version),
+        opened_at=row.opened_at,
+        closed_at=row.closed_at,
+    )
+
+
+def _operation(name: str, kind: Kind, sums: OperationSums, clusters: list[dict[str, int]]) -> OperationEvidence:
+    """Nobody is served yet, so all evidence has the exposure `shadow`."""
+    outcomes = {str(outcome): sums.outcomes[outcome] for outcome in Outcomes.__struct_fields__}
+    outcomes["pending"] = sums.pending
+    return OperationEvidence(
+        operation=name,
+        kind=kind,
+        exposure=Exposure.SHADOW,
+        funnel=Funnel(**{field: sums.funnel[field] for field in Funnel.__struct_fields__}),
+        outcomes=Outcomes(**outcomes),
+        excluded_returned=sums.excluded_returned,
+        clusters=tuple(_cluster(row) for row in clusters),
+    )
+
+
+def _cluster(row: Mapping[str, int]) -> ClusterEvidence:
+    counted = {field: row[field] for field in Outcomes.__struct_fields__ if field != "pending"}
+    return ClusterEvidence.of(row["cluster"], Outcomes(**counted), row["excluded_returned"])

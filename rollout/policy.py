@@ -1,0 +1,96 @@
+"""The policy: what an operator asks of a candidate before more users may be answered by it.
+
+The defaults are the migration plan's. On the data's way it meets the evidence in the gate, and nowhere else.
+"""
+
+from hashlib import sha256
+from math import isfinite
+from typing import Final, NamedTuple
+
+import msgspec
+
+from gnomon import ConfigurationError
+
+
+class _Range(NamedTuple):
+    low: float
+    high: float
+    closed: bool = True  # whether the ends belong to it
+
+    def holds(self, value: float) -> bool:
+        inside = self.low <= value <= self.high if self.closed else self.low < value < self.high
+        return isfinite(value) and inside
+
+    def __str__(self) -> str:
+        ends = "" if self.closed else ", both excluded"
+        return f"from {self.low:g} to {self.high:g}{ends}"
+
+
+_RATE: Final = _Range(0, 1, closed=False)
+_SHARE: Final = _Range(0, 1)
+_RATIO: Final = _Range(0.01, 100)
+_HOURS: Final = _Range(0, 24 * 366)
+_SECONDS: Final = _Range(0, 24 * 3600)
+_COUNT: Final = _Range(1, 2**53)
+
+_RANGES: Final[dict[str, _Range]] = {
+    "success": _RATE,
+    "error": _RATE,
+    "divergence": _RATE,
+    "gain": _Range(0, 0),  # wins and losses prove "faster", not by how much
+    "tail": _RATIO,
+    "no_worse": _RATIO,
+    "dwell_h": _HOURS,
+    "hours_with_data": _HOURS,
+    "lag_s": _SECONDS,
+    "coverage": _SHARE,
+    "excluded": _SHARE,
+    "users": _COUNT,
+    "served_calls": _COUNT,
+    "complaint_feed_age_s": _SECONDS,
+    "deadline_h": _HOURS,
+    "alpha": _Range(0, 0.5, closed=False),
+    "alpha_harm": _Range(0, 0.5, closed=False),
+    "t_opt": _Range(100, 1e12),
+}
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The limits of the gate; raises ConfigurationError naming the field that cannot be used."""
+
+    success: float = 0.95  #: the rate of answered calls to prove, per operation; exactly this rate is no pass
+    error: float = 0.05  #: the rate of errors to stay below; where it is 1 less `success` it is the same statement
+    # One wrong answer in a hundred: stricter than errors, since an error falls back to legacy and a wrong answer
+    # reaches the user; loose enough that 466 calls without divergence prove it. What people ruled harmless is
+    # `ignored` and does not count.
+    divergence: float = 0.01  #: the rate of divergences to stay below
+    gain: float = 0.0  #: paired reads must be faster by more than this
+    tail: float = 1.10  #: limit of the paired p95 ratio of reads
+    no_worse: float = 1.25  #: limit of the live p95 ratio of writes and generate calls
+    dwell_h: float = 48.0  #: hours at a stage, paused ones left out
+    hours_with_data: int = 45  #: distinct hours with traffic among them
+    lag_s: float = 900.0  #: age of the oldest pending capture, at most
+    coverage: float = 0.99  #: of the calls wanted, the share that was captured
+    excluded: float = 0.20  #: of the captures, the share that may be left out of comparison
+    users: int = 200  #: distinct users, below which clustered calls prove nothing
+    served_calls: int = 154  #: calls answered by enhanced; the shortest perfect record that proves 95 %
+    complaint_feed_age_s: float = 900.0  #: since the complaint feed was last alive, at most
+    deadline_h: float = 336.0  #: after 14 days without a decision, more of the same will not bring one
+    alpha: float = 0.05  #: the risk of a wrong pass, per criterion
+    alpha_harm: float = 0.01  #: the risk of a wrong rollback, over all tests for harm
+    t_opt: float = 1000.0  #: the number of calls at which the tests are tightest
+
+    def __post_init__(self) -> None:
+        for name, allowed in _RANGES.items():
+            _check(name, getattr(self, name), allowed)
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the canonical JSON, in hexadecimal."""
+        numbers = {name: float(getattr(self, name)) for name in _RANGES}
+        return sha256(msgspec.json.encode(numbers, order="sorted")).hexdigest()
+
+
+def _check(name: str, value: object, allowed: _Range) -> None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not allowed.holds(value):  # type: ignore[arg-type]  # is_number says so
+        raise ConfigurationError(name, f"cannot use {value!r}", f"a number {allowed}")

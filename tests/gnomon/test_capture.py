@@ -1,0 +1,365 @@
+"""Capture on the live path: a snapshot, in order, bounded, counted, and harmless under every fault of Redis."""
+
+import asyncio
+import os
+import signal
+import socket
+import threading
+from collections import Counter
+
+import msgspec
+import pytest
+import redis
+
+from gnomon import Gnomon, call
+from gnomon.calling import Call, calling
+from gnomon.keys import Keys
+from gnomon.wire import decode, unpack
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def make(valkey_url):
+    made: list[Gnomon] = []
+
+    def factory(**environ: str) -> Gnomon:
+        client = Gnomon.from_env({"GNOMON_REDIS_URL": valkey_url, **environ})
+        made.append(client)
+        return client
+
+    yield factory
+    for client in made:
+        client.close(0.1)
+
+
+@pytest.fixture
+def server(valkey_url):
+    with redis.Redis.from_url(valkey_url) as client:
+        yield client
+
+
+def captures(server, namespace="default"):
+    found = []
+    for lane in range(64):
+        for _, fields in server.xrange(Keys(namespace).lane(lane).stream):
+            lines = unpack(fields[b"p"])
+            assert len(lines) == int(fields[b"n"])
+            found += [decode(line) for line in lines]
+    return sorted(found, key=lambda capture: capture.order)
+
+
+def funnel(server, namespace="default"):
+    sums: Counter[str] = Counter()
+    for lane in range(64):
+        for field, count in server.hgetall(Keys(namespace).lane(lane).funnel).items():
+            sums[field.decode().rpartition("|")[2]] += int(count)
+    return dict(sums)
+
+
+def save_operation(client):
+    @client.operation("memory.save", kind="write", user="user_id")
+    def save(user_id: str | None, content: object, metadata: dict | None = None) -> dict:
+        if content == "explode":
+            raise ValueError("no explosives")
+        return {"content": content, "metadata": metadata}
+
+    return save
+
+
+def test_a_call_is_captured_with_what_it_was_given_and_gave(make, server):
+    """Arguments by name with defaults, the outcome, user, times and identity."""
+    client = make(GNOMON_BUILD="b7")
+    save_operation(client)("ann", "hello")
+    assert client.flush(5)
+    [capture] = captures(server)
+    assert (capture.op, capture.kind, capture.user, capture.build) == ("memory.save", "write", "ann", "b7")
+    assert msgspec.json.decode(capture.args) == {"user_id": "ann", "content": "hello", "metadata": None}
+    assert msgspec.json.decode(capture.legacy.returned) == {"content": "hello", "metadata": None}
+    assert capture.start < capture.end
+    assert funnel(server) == {"eligible": 1, "captured": 1}
+
+
+def test_the_capture_is_a_snapshot(make, server):
+    """What the caller does to arguments and result afterwards changes nothing."""
+    client = make()
+    metadata = {"a": 1}
+    result = save_operation(client)("ann", "x", metadata)
+    metadata["a"], result["content"] = 2, "changed"
+    assert client.flush(5)
+    [capture] = captures(server)
+    assert msgspec.json.decode(capture.args)["metadata"] == {"a": 1}
+    assert msgspec.json.decode(capture.legacy.returned)["content"] == "x"
+
+
+def test_an_exception_is_captured_and_reaches_the_caller(make, server):
+    """The caller gets that very exception; the capture names its class and message."""
+    client = make()
+    with pytest.raises(ValueError, match="no explosives"):
+        save_operation(client)("ann", "explode")
+    assert client.flush(5)
+    [capture] = captures(server)
+    assert (capture.legacy.raised.type, capture.legacy.raised.message) == ("ValueError", "no explosives")
+
+
+def test_async_calls_are_captured(make, server):
+    """Coroutines side by side: each captured once, contextvars untouched."""
+    client = make()
+
+    @client.operation("memory.recent", kind="read", user="user_id")
+    async def recent(user_id: str) -> list[str]:
+        await asyncio.sleep(0.001)
+        return [user_id]
+
+    async def many():
+        return await asyncio.gather(*(recent(f"u{n}") for n in range(20)))
+
+    assert asyncio.run(many()) == [[f"u{n}"] for n in range(20)]
+    assert client.flush(5)
+    assert len(captures(server)) == 20
+
+
+def test_a_cancelled_call_passes_its_cancellation_on(make, server):
+    """CancelledError reaches the caller, and the capture says that the call was interrupted."""
+    client = make()
+
+    @client.operation("memory.recent", kind="read", user="user_id")
+    async def recent(user_id: str) -> None:
+        await asyncio.sleep(60)
+
+    async def cancelled():
+        task = asyncio.ensure_future(recent("ann"))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    assert client.flush(5)
+    assert captures(server)[0].legacy.raised.interrupted
+
+
+@pytest.mark.parametrize("user", [None, ""])
+def test_without_a_user_nothing_is_eligible(make, server, user):
+    """No user, no capture, no count."""
+    client = make()
+    save_operation(client)(user, "x")
+    assert client.flush(5)
+    assert (captures(server), funnel(server), client.metrics()) == ([], {}, {})
+
+
+def test_every_loss_is_counted_under_its_reason(make, server):
+    """What has no JSON form or is too large is counted, never raised."""
+    client = make(GNOMON_CAPTURE_BYTES="2000")
+    save = save_operation(client)
+    save("ann", "fine")
+    save("ann", object())
+    save("ann", "x" * 3000)
+    recursive: dict = {}
+    recursive["me"] = recursive
+    save("ann", recursive)
+    assert client.flush(5)
+    assert funnel(server) == {"eligible": 4, "captured": 1, "unserialisable": 2, "oversize": 1}
+
+
+def test_sampling_is_by_user_and_counted(make, server):
+    """A user is captured always or never; the rate travels with the capture."""
+    client = make()
+
+    @client.operation("memory.recent", kind="read", user="user_id", sample=0.5)
+    def recent(user_id: str) -> None: ...
+
+    for _ in range(3):
+        for n in range(40):
+            recent(f"u{n}")
+    assert client.flush(5)
+    by_user = Counter(capture.user for capture in captures(server))
+    assert set(by_user.values()) == {3}
+    assert 5 < len(by_user) < 35
+    assert funnel(server)["not_sampled"] == 120 - 3 * len(by_user)
+    assert {capture.sample for capture in captures(server)} == {0.5}
+
+
+def test_generate_calls_have_a_budget(make, server):
+    """Beyond the hourly budget calls are not sampled."""
+    client = make(GNOMON_GENERATE_BUDGET="3")
+
+    @client.operation("chat.send", kind="generate", user="user_id")
+    def send(user_id: str) -> str:
+        return "hi"
+
+    for _ in range(5):
+        send("ann")
+    assert client.flush(5)
+    assert funnel(server) == {"eligible": 5, "captured": 3, "not_sampled": 2}
+
+
+def test_calls_made_by_an_enhanced_callable_are_not_captured(make, server):
+    """A replay that calls a wrapped operation must not feed its own lane."""
+    client = make()
+    save = save_operation(client)
+    with calling(Call(capture_id="c", shadow=True)) as current:
+        assert call() is current
+        save("ann", "x")
+    assert call() is None
+    assert client.flush(5)
+    assert captures(server) == []
+
+
+def test_ends_grow_in_the_order_of_calls(make, server):
+    """Threads or not, one process's captures are strictly ordered, and a user's calls as they were made."""
+    client = make()
+    save = save_operation(client)
+
+    def work(user: str) -> None:
+        for n in range(50):
+            save(user, n)
+
+    threads = [threading.Thread(target=work, args=(f"u{n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert client.flush(5)
+    found = captures(server)
+    assert len({capture.end for capture in found}) == 200
+    for n in range(4):
+        contents = [msgspec.json.decode(c.args)["content"] for c in found if c.user == f"u{n}"]
+        assert contents == list(range(50))
+
+
+def test_redis_refused_costs_the_caller_nothing_and_is_counted():
+    """Nobody listens: calls go on, the buffer is bounded, the rest is counted."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, not listening: refused at once
+        url = f"redis://127.0.0.1:{taken.getsockname()[1]}/0"
+        client = Gnomon.from_env({"GNOMON_REDIS_URL": url, "GNOMON_BUFFER_CAPTURES": "10"})
+        save = save_operation(client)
+        for n in range(25):
+            assert save("ann", n)["content"] == n
+        assert not client.flush(0.2)
+        client.close(0.1)
+    assert client.metrics()["publish_failed"] == 15
+    assert client.metrics()["eligible"] == 25
+
+
+def test_redis_frozen_then_back_loses_and_doubles_nothing(make, server, valkey_server):
+    """While the server is stopped calls go on; when it goes on, each capture is in its lane once."""
+    client = make()
+    save = save_operation(client)
+    save("ann", 0)
+    assert client.flush(5)
+    pid = server.info("server")["process_id"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        for n in range(1, 50):
+            save(f"u{n % 7}", n)
+        assert not client.flush(0.3)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert client.flush(15)
+    assert sorted(msgspec.json.decode(c.args)["content"] for c in captures(server)) == list(range(50))
+    assert funnel(server) == {"eligible": 50, "captured": 50}
+
+
+def test_connections_killed_while_appending_double_nothing(make, server):
+    """A lost reply is answered by repeating the same batch, which the high-water mark makes harmless."""
+    client = make()
+    save = save_operation(client)
+    stop = threading.Event()
+
+    def storm() -> None:
+        while not stop.wait(0.002):
+            server.client_kill_filter(_type="normal", skipme=True)
+
+    killer = threading.Thread(target=storm)
+    killer.start()
+    try:
+        for n in range(2000):
+            save(f"u{n % 50}", n)
+    finally:
+        stop.set()
+        killer.join()
+    assert client.flush(15)
+    assert sorted(msgspec.json.decode(c.args)["content"] for c in captures(server)) == list(range(2000))
+
+
+def test_a_full_lane_refuses_and_nothing_is_half_written(make, server):
+    """Over its byte cap a lane takes no more; what does not fit the buffer is shed, the rest goes in when there is room."""
+    client = make(GNOMON_LANE_BYTES="3000", GNOMON_BUFFER_CAPTURES="10")
+    save = save_operation(client)
+    for n in range(40):
+        save("ann", os.urandom(300).hex() + str(n))
+        client.flush(0.05)
+    lost = client.metrics().get("shed", 0) + client.metrics().get("publish_failed", 0)
+    assert lost > 0
+    keys = Keys("default")
+    lane = next(n for n in range(64) if server.exists(keys.lane(n).stream))
+    server.delete(keys.lane(lane).stream)
+    server.hset(keys.lane(lane).state, "trimmed", 10**9)
+    assert client.flush(5)
+    assert funnel(server)["captured"] + lost == 40 == funnel(server)["eligible"]
+
+
+def test_the_heartbeat_holds_the_watermark_at_a_write_in_flight(make, server):
+    """No later than the start of a write that has not ended; gone after close."""
+    client = make()
+    entered, leave = threading.Event(), threading.Event()
+
+    @client.operation("memory.save", kind="write", user="user_id")
+    def save(user_id: str) -> None:
+        entered.set()
+        leave.wait(10)
+
+    @client.operation("memory.recent", kind="read", user="user_id")
+    def recent(user_id: str) -> None: ...
+
+    writer = threading.Thread(target=save, args=("ann",))
+    writer.start()
+    entered.wait(5)
+    for _ in range(3):
+        recent("ben")
+        assert client.flush(5)
+    watermark = server.zrange(Keys("default").watermarks, 0, -1, withscores=True)[0][1]
+    assert all(watermark < capture.end for capture in captures(server))
+    leave.set()
+    writer.join()
+    assert client.flush(5)
+    [written] = [capture for capture in captures(server) if capture.op == "memory.save"]
+    assert watermark <= written.start
+    client.close()
+    assert server.zcard(Keys("default").watermarks) == 0
+
+
+def test_a_forked_child_captures_under_its_own_name(make, server):
+    """After a fork the child starts a publisher of its own and doubles nothing of the parent's."""
+    client = make()
+    save = save_operation(client)
+    save("ann", "parent")
+    child = os.fork()
+    if child == 0:
+        save("ben", "child")
+        os._exit(0 if client.flush(5) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert client.flush(5)
+    found = captures(server)
+    assert sorted(msgspec.json.decode(c.args)["content"] for c in found) == ["child", "parent"]
+    assert len({c.id.partition("-")[0] for c in found}) == 2
+
+
+def test_flags_stored_reach_a_live_process(make):
+    """An update is read by the publisher of a process that is alive."""
+    client = make()
+    save_operation(client)("ann", 1)
+    stored = client.flags.update_flags(enhanced_memory_enabled=False)
+    assert stored.version == 1
+    assert _eventually(lambda: client._state.stored.version == 1)
+
+
+def _eventually(condition, timeout_s=5.0):
+    waiting = threading.Event()
+    for _ in range(int(timeout_s / 0.05)):
+        if condition():
+            return True
+        waiting.wait(0.05)
+    return False

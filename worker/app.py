@@ -1,0 +1,13 @@
+"""The Celery application: `celery -A worker worker -E`. Its settings are read when it first needs them."""
+
+from celery import Celery
+
+from gnomon.hints import DRAIN_TASK
+
+app = Celery("gnomon")
+app.config_from_object("worker.celeryconfig")
+
+
+def hint(lane: int, *, after_s: float = 0.0) -> None:
+    """Ask for a drain of `lane`."""
+    app.send_task(DRAIN_TASK, args=[lane], countdown=after_s or None, ignore_result=True, argsrepr=f"({lane},)")

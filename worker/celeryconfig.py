@@ -1,0 +1,23 @@
+"""How Celery runs here: hints are acknowledged early and carry nothing, so losing or doubling one does no harm."""
+
+from gnomon.keys import Keys
+from worker.settings import settings
+
+_settings = settings()
+
+broker_url = _settings.broker_url
+broker_connection_retry_on_startup = True
+broker_transport_options = {"socket_keepalive": True, "health_check_interval": 10}
+imports = ("tasks",)
+task_default_queue = Keys(_settings.namespace).queue
+task_serializer = "json"
+accept_content = ["json"]
+task_ignore_result = True
+task_acks_late = False
+worker_prefetch_multiplier = 1
+worker_concurrency = _settings.concurrency
+worker_hijack_root_logger = False
+worker_soft_shutdown_timeout = 15.0  # a drain hands its lanes back within a batch
+worker_proc_alive_timeout = 30.0  # children import SQLAlchemy and the operations: 4 s seen on a slow core
+beat_schedule = {"sweep": {"task": "gnomon.sweep", "schedule": 2.0, "options": {"expires": 10}}}
+beat_max_loop_interval = 2

@@ -1,0 +1,149 @@
+"""The drain: a hint names one lane, the drain holds it and further ready ones until their work is done.
+
+Lanes are replayed side by side, each commits alone. A drain that has run for its turn hands its lanes back with a hint.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import Final
+
+import structlog
+
+from ledger import FencedError, Finding, Ledger
+from worker.held_lane import HeldLane
+from worker.jobs import Fanout
+from worker.lanes import LaneStore
+from worker.replay import Replayer
+
+log = structlog.get_logger()
+
+IN_FLIGHT: Final = 64  # replays of one process, running and queued, before no further lane is taken
+TURN_S: Final = 20.0  # then others may have the process; long enough to keep hints rare
+IDLE_S: Final = 0.1  # between two looks at a watermark that holds everything back; beats come every 0.25 s
+
+
+class Drain:
+    """One run of the drain task."""
+
+    def __init__(
+        self,
+        *,
+        lanes: LaneStore,
+        ledger: Ledger,
+        replayer: Replayer,
+        pool: ThreadPoolExecutor,
+        all_lanes: range,
+        share: int,
+        hint: Callable[..., None],
+    ) -> None:
+        self._lanes = lanes
+        self._ledger = ledger
+        self._replayer = replayer
+        self._pool = pool
+        self._all = all_lanes
+        self._share = share  # lanes this process may hold at once, so that its siblings have some too
+        self._hint = hint
+        self._held: dict[int, HeldLane] = {}
+        self._looked = 0.0
+        self.counts: Counter[str] = Counter()
+        self.abandoned = 0
+
+    def run(self, lane: int) -> Counter[str]:
+        """Drain `lane` and what else is ready. Returns outcomes counted, lanes held, and lanes lost to others."""
+        until = time.monotonic() + TURN_S
+        try:
+            if not self._take(lane):
+                self.counts["elsewhere"] += 1
+                return self.counts
+            while self._held and time.monotonic() < until and not self.abandoned:
+                self._turn()
+            self._finish_batches()
+        finally:
+            self._hand_back()
+        return self.counts
+
+    def _turn(self) -> None:
+        self._take_further()
+        self._begin()
+        busy = [future for held in self._held.values() if held.busy for future in held.futures]
+        if busy:
+            wait(busy, timeout=1.0, return_when=FIRST_COMPLETED)
+        elif any(held.busy for held in self._held.values()):
+            pass  # a batch of nothing but unreadable lines waits for nobody
+        elif self._held:
+            time.sleep(IDLE_S)
+        self._settle()
+
+    def _take(self, lane: int) -> bool:
+        token = self._lanes.lease(lane)
+        if token is None:
+            return False
+        fence, position = self._ledger.take(lane)
+        self._held[lane] = HeldLane(
+            number=lane,
+            token=token,
+            fence=fence,
+            position=position,
+            lanes=self._lanes,
+            ledger=self._ledger,
+            fanout=Fanout(self._pool, self._replayer),
+            count=self._count,
+        )
+        self.counts["lanes"] += 1
+        return True
+
+    def _take_further(self) -> None:
+        in_flight = sum(len(held.futures) for held in self._held.values())
+        if in_flight >= IN_FLIGHT or len(self._held) >= self._share or time.monotonic() - self._looked < IDLE_S:
+            return
+        self._looked = time.monotonic()
+        for lane in self._lanes.ready(self._all)[: self._share - len(self._held)]:
+            self._take(lane)
+
+    def _begin(self) -> None:
+        idle = [held for held in self._held.values() if not held.busy]
+        if not idle:
+            return
+        watermark = self._lanes.watermark()  # before reading: see HeldLane.begin
+        for held in idle:
+            if not held.begin(watermark) and not held.waiting:
+                self._release(held)
+
+    def _settle(self) -> None:
+        for held in list(self._held.values()):
+            try:
+                if held.busy:
+                    held.finish()
+                if not held.keep():
+                    raise FencedError(held.number, held.fence)  # noqa: TRY301 — both ways of losing a lane end here
+            except FencedError:
+                self._drop(held)
+            self.abandoned += held.fanout.abandoned
+            held.fanout.abandoned = 0
+
+    def _finish_batches(self) -> None:
+        while busy := [held for held in self._held.values() if held.busy]:
+            futures = [future for held in busy for future in held.futures]
+            if futures:
+                wait(futures, timeout=1.0, return_when=FIRST_COMPLETED)
+            self._settle()
+
+    def _drop(self, held: HeldLane) -> None:
+        """Forget a lane that another worker has: its batch counts nowhere, the other one replays it."""
+        log.warning("drain.fenced", lane=held.number, fence=held.fence)
+        self._held.pop(held.number, None)
+        self.counts["fenced"] += 1
+
+    def _release(self, held: HeldLane) -> None:
+        self._held.pop(held.number, None)
+        if held.release():
+            self._hint(held.number)
+
+    def _hand_back(self) -> None:
+        for held in list(self._held.values()):
+            self._release(held)
+
+    def _count(self, finding: Finding) -> None:
+        self.counts[finding.outcome] += 1

@@ -1,0 +1,82 @@
+"""What one worker process needs to drain and sweep: connections, operations, threads; made at the first task."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from gnomon.publisher import connect
+from ledger import Ledger
+from worker.app import hint
+from worker.drain import Drain
+from worker.lanes import LaneStore
+from worker.registry import load_operations
+from worker.replay import Replayer
+from worker.settings import WorkerSettings, settings
+
+log = structlog.get_logger()
+
+
+class Engine:
+    """One for a process; never shared across a fork."""
+
+    def __init__(self, used: WorkerSettings) -> None:
+        self._settings = used
+        self._lanes = LaneStore(connect(used.redis_url.get_secret_value()), used.namespace)
+        self._ledger = Ledger(used.database_url.get_secret_value(), namespace=used.namespace)
+        self._replayer = Replayer(load_operations(used.operation_modules), used.replay_timeout_s)
+        self._pool = ThreadPoolExecutor(used.threads, thread_name_prefix="gnomon-replay")
+        self.exhausted = False  #: threads were left to themselves: the process should be replaced
+
+    @property
+    def all_lanes(self) -> range:
+        """Every lane of the namespace."""
+        return range(self._settings.lanes)
+
+    def drain(self, lane: int) -> Counter[str]:
+        """Drain `lane` and further ready ones."""
+        drain = Drain(
+            lanes=self._lanes,
+            ledger=self._ledger,
+            replayer=self._replayer,
+            pool=self._pool,
+            all_lanes=self.all_lanes,
+            share=-(-self._settings.lanes // self._settings.concurrency),
+            hint=hint,
+        )
+        counts = drain.run(lane)
+        self.exhausted = drain.abandoned > 0
+        log.info("drain.done", **counts)
+        return counts
+
+    def sweep(self) -> Counter[str]:
+        """Ask again for lanes that nobody drains, and fold the lanes' funnels into the ledger."""
+        asked = self._lanes.unhinted(self.all_lanes)
+        for lane in asked:
+            hint(lane)
+        self._ledger.fold_funnels(self._lanes.funnels(self.all_lanes))
+        log.info("sweep.done", hinted=len(asked))
+        return Counter(hinted=len(asked))
+
+    def close(self) -> None:
+        """Close connections; threads end with the process."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._lanes.close()
+        self._ledger.close()
+
+
+_engine: Engine | None = None
+
+
+def engine() -> Engine:
+    """Return this process's engine."""
+    global _engine  # noqa: PLW0603 — one for a process is the point
+    if _engine is None:
+        _engine = Engine(settings())
+    return _engine
+
+
+def forget() -> None:
+    """Begin without an engine: called in each new child."""
+    global _engine  # noqa: PLW0603
+    _engine = None

@@ -1,0 +1,192 @@
+"""A lane as a worker sees it in Redis: lease, entries, watermark, trim."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from secrets import token_hex
+from typing import Any, Final, cast
+
+import msgspec
+import redis
+
+from gnomon.errors import WireError
+from gnomon.keys import Keys
+from gnomon.publisher import HINT_LIFETIME_MS
+from gnomon.scripts import BEAT, EXTEND, RELEASE, TRIM
+from gnomon.wire import Capture, decode, unpack
+
+LEASE_MS: Final = 15_000  # longer than the slowest batch between two extensions (2 s, with 64 stuck replays)
+
+EntryId = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class LaneItem:
+    """One capture in its lane, or a line that is none (`capture` None) with the reason."""
+
+    order: tuple[int, str]
+    line: bytes
+    capture: Capture | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LaneEntry:
+    """One stream entry: captures of one user. `appended` counts the lane's bytes up to and with it."""
+
+    id: EntryId
+    watermark: int
+    appended: int
+    items: tuple[LaneItem, ...]
+
+
+class LaneStore:
+    """All lanes of one namespace, in one Redis."""
+
+    def __init__(self, server: "redis.Redis", namespace: str) -> None:
+        self._redis = server
+        self._keys = Keys(namespace)
+        self._beat = server.register_script(BEAT)
+        self._extend = server.register_script(EXTEND)
+        self._release = server.register_script(RELEASE)
+        self._trim = server.register_script(TRIM)
+
+    def lease(self, lane: int) -> str | None:
+        """Take the lane; None where somebody holds it."""
+        token = token_hex(8)
+        return token if self._redis.set(self._keys.lane(lane).lease, token, nx=True, px=LEASE_MS) else None
+
+    def extend(self, lane: int, token: str) -> bool:
+        """Hold the lane for longer; False where it is no longer held."""
+        return bool(self._extend(keys=[self._keys.lane(lane).lease], args=[token, LEASE_MS]))
+
+    def release(self, lane: int, token: str) -> bool:
+        """Give the lane back; True where entries still wait and somebody must be hinted."""
+        keys = self._keys.lane(lane)
+        return bool(self._release(keys=[keys.lease, keys.stream, keys.scheduled], args=[token, HINT_LIFETIME_MS]))
+
+    def watermark(self) -> int:
+        """Return the lowest watermark of the live producers, µs; the server's time where none is alive."""
+        keys = ["", self._keys.producers, self._keys.watermarks, self._keys.flags]
+        keys[0] = self._keys.producer("")
+        seconds, micros, lowest, _ = self._beat(keys=keys, args=["", 0, 0])
+        return int(float(lowest)) if lowest else int(seconds) * 1_000_000 + int(micros)
+
+    def read(self, lane: int, after: EntryId, count: int) -> list[LaneEntry]:
+        """Return up to `count` entries after an id, oldest first."""
+        found = self._redis.xrange(self._keys.lane(lane).stream, min=f"({_spelled(after)}", count=count)
+        return [_entry(*entry) for entry in cast("list[tuple[bytes, dict[bytes, bytes]]]", found)]
+
+    def trim(self, lane: int, keep_from: EntryId, trimmed_bytes: int) -> None:
+        """Remove the entries before `keep_from`."""
+        keys = self._keys.lane(lane)
+        self._trim(keys=[keys.stream, keys.state], args=[_spelled(keep_from), trimmed_bytes])
+
+    def ready(self, lanes: range) -> list[int]:
+        """Return the lanes that hold entries and that nobody holds."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane in lanes:
+            pipeline.xlen(self._keys.lane(lane).stream)
+            pipeline.exists(self._keys.lane(lane).lease)
+        answers = pipeline.execute()
+        return [lane for i, lane in enumerate(lanes) if answers[2 * i] and not answers[2 * i + 1]]
+
+    def unhinted(self, lanes: range) -> list[int]:
+        """Return the lanes that hold entries, that nobody holds and nobody was asked to drain; mark them as asked."""
+        waiting = self.ready(lanes)
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane in waiting:
+            pipeline.set(self._keys.lane(lane).scheduled, "1", nx=True, px=HINT_LIFETIME_MS)
+        return [lane for lane, marked in zip(waiting, pipeline.execute(), strict=True) if marked]
+
+    def funnels(self, lanes: range) -> dict[tuple[int, str, int, str], int]:
+        """Return every lane's cumulative funnel, by lane, operation, epoch and counter."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane in lanes:
+            pipeline.hgetall(self._keys.lane(lane).funnel)
+        found: dict[tuple[int, str, int, str], int] = {}
+        for lane, counters in zip(lanes, pipeline.execute(), strict=True):
+            for field, count in counters.items():
+                operation, epoch, counter = field.decode().rsplit("|", 2)
+                found[lane, operation, int(epoch), counter] = int(count)
+        return found
+
+    def captured(self, lanes: range) -> int:
+        """Return how many captures were ever appended."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane in lanes:
+            pipeline.hget(self._keys.lane(lane).state, "captured")
+        return sum(int(count or 0) for count in pipeline.execute())
+
+    def waiting(self, lanes: range) -> int:
+        """Return how many entries lie in the lanes."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane in lanes:
+            pipeline.xlen(self._keys.lane(lane).stream)
+        return sum(pipeline.execute())
+
+    def producers(self) -> list[dict[str, str]]:
+        """Return the heartbeats of the live producers."""
+        seconds, _ = self._redis.time()
+        alive = cast("list[bytes]", self._redis.zrangebyscore(self._keys.producers, seconds * 1_000, "+inf"))
+        beats = [cast("dict[bytes, bytes]", self._redis.hgetall(self._keys.producer(name.decode()))) for name in alive]
+        return [{key.decode(): value.decode() for key, value in beat.items()} for beat in beats]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+
+def _spelled(entry: EntryId) -> str:
+    return f"{entry[0]}-{entry[1]}"
+
+
+def _entry(raw_id: bytes, fields: dict[bytes, bytes]) -> LaneEntry:
+    ms, seq = map(int, raw_id.split(b"-"))
+    items = tuple(_items(ms, f"{ms}-{seq}", fields))
+    return LaneEntry((ms, seq), int(fields.get(b"w", 0)), int(fields.get(b"b", 0)), items)
+
+
+def _items(ms: int, entry_id: str, fields: dict[bytes, bytes]) -> Iterator[LaneItem]:
+    count = int(fields.get(b"n", 1))
+    payload = fields.get(b"p", b"")
+    try:
+        lines = unpack(payload)
+    except WireError as error:
+        lines, reason = [], error.reason
+    else:
+        reason = "malformed"
+    for line in lines[:count]:
+        yield _item(line)
+    # what the entry says it holds and does not: each is accounted for
+    for missing in range(len(lines), count):
+        yield LaneItem((ms * 1_000, f"{entry_id}/{missing}"), payload, reason=reason)
+
+
+class _Loose(msgspec.Struct):
+    id: str
+    end: int
+
+
+def _item(line: bytes) -> LaneItem:
+    try:
+        capture = decode(line)
+    except WireError as error:
+        return LaneItem(_order_of(line), line, reason=error.reason)
+    return LaneItem(capture.order, line, capture)
+
+
+def _order_of(line: bytes) -> tuple[int, str]:
+    """Place a line that cannot be read: as it says where it can, before everything where it cannot."""
+    loose: Any
+    try:
+        loose = msgspec.json.decode(line, type=_Loose)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return (1, f"unreadable-{hash_of(line)}")
+    return (loose.end, loose.id[:64])
+
+
+def hash_of(line: bytes) -> str:
+    """Return a short name for bytes that have none."""
+    from hashlib import sha1  # only poison needs it
+
+    return sha1(line).hexdigest()[:16]  # noqa: S324

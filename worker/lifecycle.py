@@ -1,0 +1,67 @@
+"""A worker process from start to end: logging, one engine a child, and a child that is replaced when it is spent."""
+
+import logging
+import sys
+from typing import Any
+
+import structlog
+from celery.signals import setup_logging, task_postrun, task_prerun, worker_process_init
+
+_QUIET = ("celery.beat", "celery.worker.strategy", "celery.app.trace", "alembic")  # a line a message says nothing here
+
+
+def configure_logging(*, level: int = logging.INFO, json: bool | None = None) -> None:
+    """Send all logging to stderr through structlog: JSON lines, unless a person reads them in a terminal."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    as_json = not sys.stderr.isatty() if json is None else json
+    last: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler()
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                last,
+            ],
+        )
+    )
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+@setup_logging.connect
+def _set_up_logging(loglevel: int | str | None = None, **_: Any) -> None:
+    level = logging.getLevelName(loglevel) if isinstance(loglevel, str) else loglevel
+    configure_logging(level=level if isinstance(level, int) else logging.INFO)
+
+
+@worker_process_init.connect
+def _start_child(**_: Any) -> None:
+    from worker.engine import forget  # the engine imports the application, which imports this module
+
+    forget()
+
+
+@task_prerun.connect
+def _bind(task_id: str, task: Any, args: Any, **_: Any) -> None:
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
+    if args:
+        structlog.contextvars.bind_contextvars(lane=args[0])
+
+
+@task_postrun.connect
+def _unbind(**_: Any) -> None:
+    structlog.contextvars.clear_contextvars()

@@ -1,0 +1,82 @@
+"""What workers and the console can set: read once from the environment, frozen; a bad value fails here, by name."""
+
+import os
+from functools import cache
+from typing import Any, Final
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from gnomon.errors import ConfigurationError
+from gnomon.settings import REDIS_SCHEMES, redacted
+from ledger import LedgerError, database_url
+
+PREFIX: Final = "GNOMON_"
+
+
+class WorkerSettings(BaseSettings):
+    """The settings of a worker, each read from `GNOMON_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    redis_url: SecretStr = Field(description="Redis or Valkey that holds lanes and hints: redis://HOST:PORT/DB")
+    database_url: SecretStr = Field(description="the ledger: sqlite:///FILE or postgresql://…")
+    operations: str = Field("gnomon_memory.operations", description="modules that register operations, by comma")
+    namespace: str = Field("default", description="keeps several migrations apart on one Redis")
+    lanes: int = Field(64, ge=1, le=4096, description="ordered streams; the same for every process of a namespace")
+    concurrency: int = Field(
+        default_factory=lambda: os.cpu_count() or 1, ge=1, description="worker processes on this host"
+    )
+    threads: int = Field(16, ge=1, le=256, description="replays side by side in one process")
+    replay_timeout_s: float = Field(10.0, gt=0, description="a replay that takes longer has failed")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_url(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value().partition("://")[0] not in REDIS_SCHEMES:
+            raise ValueError("expected redis://HOST:PORT/DB, rediss://… or unix:///PATH")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _database_url(cls, value: SecretStr) -> SecretStr:
+        try:
+            database_url(value.get_secret_value())
+        except LedgerError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    @property
+    def broker_url(self) -> str:
+        """The same Redis, as kombu spells it."""
+        url = self.redis_url.get_secret_value()
+        return url.replace("unix://", "redis+socket://", 1) if url.startswith("unix://") else url
+
+    @property
+    def operation_modules(self) -> tuple[str, ...]:
+        """The dotted names of the modules that register operations."""
+        return tuple(name.strip() for name in self.operations.split(",") if name.strip())
+
+
+def load(**overrides: Any) -> WorkerSettings:
+    """Read the settings; raises ConfigurationError naming the first variable that cannot be used."""
+    try:
+        return WorkerSettings(**overrides)
+    except ValidationError as error:
+        raise _named(error) from None
+
+
+def _named(error: ValidationError) -> ConfigurationError:
+    first = error.errors()[0]
+    variable = PREFIX + str(first["loc"][0]).upper()
+    if first["type"] == "missing":
+        description = WorkerSettings.model_fields[str(first["loc"][0])].description or "a value"
+        return ConfigurationError(variable, "is not set", description)
+    found = redacted(str(first["input"]))
+    return ConfigurationError(variable, f"cannot use {found!r}", first["msg"].removeprefix("Value error, "))
+
+
+@cache
+def settings() -> WorkerSettings:
+    """Return this process's settings, read at the first call."""
+    return load()
