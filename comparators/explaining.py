@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from comparators.masking import mask_text
 from comparators.paths import ROOT, wildcard
 from comparators.verdicts import Difference, Kind, Severity
 
@@ -48,10 +49,17 @@ _ENRICHED: Final = "enhanced says what legacy says and adds what it was told"
 
 def explain(operation: str, difference: Difference) -> str:
     """Return what a group's difference means, in one sentence for a report."""
-    place = wildcard(difference.path)
+    path = wildcard(difference.path)
     family = operation.partition(".")[0]
-    words = {"thing": _THINGS.get(family, "an item"), "place": place.removeprefix(f"{_ITEM}.").removeprefix(f"{ROOT}.")}
-    return _sentence(family, difference, place).format_map(words)
+    thing = _THINGS.get(family, "an item")
+    return _sentence(family, difference, path).format(thing=thing, place=_place(path, thing))
+
+
+def _place(path: str, thing: str) -> str:
+    """Name a place by what follows the item or the answer that holds it; a key may be personal."""
+    if path in (ROOT, _ITEM):
+        return "the answer" if path == ROOT else thing
+    return mask_text(path.removeprefix(f"{_ITEM}.").removeprefix(f"{ROOT}."))
 
 
 def _sentence(family: str, difference: Difference, place: str) -> str:

@@ -14,7 +14,7 @@ _SHORTEST, _LONGEST = 20, 38  # characters of what the pattern can match
 
 def instant_text(text: str) -> str:
     """Return `text` as its UTC instant where all of it is an RFC 3339 instant, else unchanged."""
-    if not _SHORTEST <= len(text) <= _LONGEST or text[4] != "-":
+    if not _SHORTEST <= len(text) <= _LONGEST:
         return text
     found = _INSTANT.fullmatch(text)
     return text if found is None else _in_utc(text, *found.groups())

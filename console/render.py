@@ -63,7 +63,9 @@ def _reasons(report: Report) -> Table:
     return table
 
 
-def show_groups(groups: Iterable[DifferenceGroup], console: Console, explained: Mapping[str, str] | None = None) -> None:
+def show_groups(
+    groups: Iterable[DifferenceGroup], console: Console, explained: Mapping[str, str] | None = None
+) -> None:
     """Print the groups, each with what it means."""
     found = list(groups)
     if not found:

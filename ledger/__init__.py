@@ -1,7 +1,7 @@
 """What was found, kept: positions of lanes, tallies, divergences and their groups, committed exactly once."""
 
 from ledger.engine import FencedError, LedgerError, LedgerSchemaError, LedgerUnreachableError, database_url
-from ledger.facts import COUNTED, Finding, Group, LaneCommit, Loss, OperationSums, Outcome, Position
+from ledger.facts import COUNTED, Finding, Group, KeptDifference, LaneCommit, Loss, OperationSums, Outcome, Position
 from ledger.ledger import Ledger
 
 __all__ = [
@@ -9,6 +9,7 @@ __all__ = [
     "FencedError",
     "Finding",
     "Group",
+    "KeptDifference",
     "LaneCommit",
     "Ledger",
     "LedgerError",

@@ -7,11 +7,12 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, CursorResult, func, update
 
-from comparators import ABSENT, Difference, explain, fingerprint, mask, wildcard
+from comparators import wildcard
 from ledger.engine import FencedError
-from ledger.facts import COUNTED, GRAVITY, Finding, LaneCommit, Outcome
+from ledger.facts import COUNTED, Finding, KeptDifference, LaneCommit, Outcome
 from ledger.models import (
     DivergenceRow,
     GroupMemberRow,
@@ -127,41 +128,38 @@ def _divergence(finding: Finding) -> dict[str, Any]:
         "reason": finding.reason[:100],
         "user_digest": finding.digest,
         "called_at": finding.called_at,
-        "differences": [_masked(difference) for difference in finding.differences],
+        "differences": [_as_json(kept) for kept in finding.differences],
     }
 
 
-def _masked(difference: Difference) -> dict[str, Any]:
-    """Return a difference as it may be kept: a side that has nothing there is left out, values are masked."""
-    sides = {"legacy": difference.legacy, "enhanced": difference.enhanced}
-    values = {side: mask(value) for side, value in sides.items() if value is not ABSENT}
-    return {"path": difference.path, "kind": str(difference.kind), "severity": str(difference.severity), **values}
+def _as_json(kept: KeptDifference) -> dict[str, Any]:
+    document: dict[str, Any] = msgspec.to_builtins(kept)
+    return {name: document[name] for name in document if name not in ("group", "explanation")}
 
 
 def _fingerprints(finding: Finding) -> set[str]:
-    return {fingerprint(finding.operation, difference) for difference in finding.differences}
+    return {kept.group for kept in finding.differences}
 
 
 def _groups(findings: list[Finding]) -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for finding in findings:
-        for gid, difference in {fingerprint(finding.operation, d): d for d in finding.differences}.items():
-            group = groups.setdefault(gid, _new_group(gid, finding, difference))
+        for gid, kept in {kept.group: kept for kept in finding.differences}.items():
+            group = groups.setdefault(gid, _new_group(gid, finding, kept))
             group["count"] += 1
             group["first_seen"] = min(group["first_seen"], finding.called_at)
             group["last_seen"] = max(group["last_seen"], finding.called_at)
-            group["severity"] = min(group["severity"], str(difference.severity), key=[*map(str, GRAVITY)].index)
     return groups
 
 
-def _new_group(gid: str, finding: Finding, difference: Difference) -> dict[str, Any]:
+def _new_group(gid: str, finding: Finding, kept: KeptDifference) -> dict[str, Any]:
     return {
         "id": gid,
         "operation": finding.operation,
-        "kind": str(difference.kind),
-        "path": wildcard(difference.path)[:500],
-        "severity": str(difference.severity),
-        "explanation": explain(finding.operation, difference)[:500],
+        "kind": kept.kind,
+        "path": wildcard(kept.path)[:500],
+        "severity": str(kept.severity),
+        "explanation": kept.explanation[:500],
         "count": 0,
         "first_seen": finding.called_at,
         "last_seen": finding.called_at,

@@ -4,9 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-from comparators import Difference, Severity
+import msgspec
+
+from comparators import ABSENT, Difference, Severity, explain, fingerprint, mask
 from gnomon.hashing import cluster_of, user_digest
 
 
@@ -49,8 +51,32 @@ class Position(NamedTuple):
     cut: tuple[int, str] = (0, "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class KeptDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One difference as it may be kept: values masked, a side that has nothing there left out."""
+
+    group: str  #: the fingerprint
+    path: str
+    kind: str
+    severity: Severity
+    explanation: str
+    legacy: Any = msgspec.UNSET
+    enhanced: Any = msgspec.UNSET
+
+    @classmethod
+    def of(cls, operation: str, difference: Difference) -> "KeptDifference":
+        """Mask a difference of `operation` and give it its fingerprint."""
+        sides = {"legacy": difference.legacy, "enhanced": difference.enhanced}
+        return cls(
+            group=fingerprint(operation, difference),
+            path=difference.path,
+            kind=str(difference.kind),
+            severity=difference.severity,
+            explanation=explain(operation, difference),
+            **{side: mask(value) for side, value in sides.items() if value is not ABSENT},
+        )
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What came of one capture."""
 
     capture_id: str
@@ -62,7 +88,7 @@ class Finding:
     reason: str = ""
     exposure: str = "shadow"
     enhanced_returned: bool = False
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[KeptDifference, ...] = ()
     payload: bytes | None = None  #: the capture itself, where it is parked
 
     @property
@@ -73,7 +99,7 @@ class Finding:
     @property
     def severity(self) -> Severity:
         """The gravest of its differences."""
-        return min((difference.severity for difference in self.differences), default=Severity.MAJOR, key=GRAVITY.index)
+        return max((kept.severity for kept in self.differences), default=Severity.MAJOR, key=lambda found: found.rank)
 
     @property
     def digest(self) -> str:
@@ -84,9 +110,6 @@ class Finding:
     def cluster(self) -> int:
         """The user's hash group."""
         return cluster_of(self.user)
-
-
-GRAVITY: Final = (Severity.CRITICAL, Severity.MAJOR, Severity.MINOR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,7 +61,7 @@ class Ledger:
             committing.write(connection, commit)
 
     def fold_funnels(self, counters: Mapping[tuple[int, str, int, str], int]) -> None:
-        """Take in the lanes' cumulative funnels, by lane, operation, epoch and counter; a repetition changes nothing."""
+        """Take in the lanes' cumulative funnels, by lane, operation, epoch and counter; repeatable."""
         rows: defaultdict[tuple[int, str, int], dict[str, int]] = defaultdict(lambda: dict.fromkeys(FUNNEL, 0))
         for (lane, operation, epoch, counter), count in counters.items():
             if counter in FUNNEL:

@@ -14,6 +14,7 @@ import structlog
 from ledger import FencedError, Finding, Ledger
 from worker.held_lane import HeldLane
 from worker.jobs import Fanout
+from worker.journal import Journal
 from worker.lanes import LaneStore
 from worker.replay import Replayer
 
@@ -81,6 +82,7 @@ class Drain:
         if token is None:
             return False
         fence, position = self._ledger.take(lane)
+        journal = Journal(self._lanes, lane, token, fence)
         self._held[lane] = HeldLane(
             number=lane,
             token=token,
@@ -88,7 +90,8 @@ class Drain:
             position=position,
             lanes=self._lanes,
             ledger=self._ledger,
-            fanout=Fanout(self._pool, self._replayer),
+            journal=journal,
+            fanout=Fanout(self._pool, self._replayer, journal),
             count=self._count,
         )
         self.counts["lanes"] += 1

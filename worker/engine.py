@@ -3,10 +3,11 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import redis
 import structlog
 
 from gnomon.publisher import connect
-from ledger import Ledger
+from ledger import Ledger, LedgerError
 from worker.app import hint
 from worker.drain import Drain
 from worker.lanes import LaneStore
@@ -44,10 +45,14 @@ class Engine:
             share=-(-self._settings.lanes // self._settings.concurrency),
             hint=hint,
         )
-        counts = drain.run(lane)
+        try:
+            drain.run(lane)
+        except (LedgerError, redis.RedisError, OSError) as error:
+            # nothing was committed that was not also recorded; the sweeper asks again
+            log.error("drain.interrupted", error=type(error).__name__, detail=str(error))  # noqa: TRY400 — a word will do
         self.exhausted = drain.abandoned > 0
-        log.info("drain.done", **counts)
-        return counts
+        log.info("drain.done", **drain.counts)
+        return drain.counts
 
     def sweep(self) -> Counter[str]:
         """Ask again for lanes that nobody drains, and fold the lanes' funnels into the ledger."""

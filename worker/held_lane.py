@@ -8,6 +8,7 @@ from typing import Final
 
 from ledger import Finding, LaneCommit, Ledger, Position
 from worker.jobs import Fanout
+from worker.journal import Journal
 from worker.lanes import LaneEntry, LaneStore
 from worker.replay import unreadable
 from worker.selection import Selection, select
@@ -27,6 +28,7 @@ class HeldLane:
     position: Position
     lanes: LaneStore
     ledger: Ledger
+    journal: Journal
     fanout: Fanout
     count: Callable[[Finding], None]
     _entries: list[LaneEntry] = field(default_factory=list)
@@ -103,6 +105,7 @@ class HeldLane:
         )
         self.position = selection.after
         self._entries = selection.held
+        self.journal.committed(everything)
         for finding in everything:
             self.count(finding)
         if selection.trim:

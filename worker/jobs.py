@@ -5,7 +5,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from gnomon.wire import Capture, Kind
 from ledger import Finding
+from worker.journal import Journal
 from worker.replay import Replayer, timed_out
 from worker.selection import Due
 
@@ -13,50 +15,73 @@ from worker.selection import Due
 class UserJob:
     """Runs in a pool thread; the drain watches it and gives up on a replay that does not come back."""
 
-    def __init__(self, dues: Sequence[Due], replayer: Replayer) -> None:
+    def __init__(
+        self, dues: Sequence[Due], replayer: Replayer, journal: Journal, *, unkept: Sequence[Finding] = ()
+    ) -> None:
         self._dues = dues
         self._replayer = replayer
+        self._journal = journal
+        self._unkept = list(unkept)  # found since the journal was last written
         self._lock = threading.Lock()
         self._findings: list[Finding] = []
         self._began: float | None = None
-        self._given_up = False  # set by the thread that watches
+        self._given_up = threading.Event()
 
     def __call__(self) -> list[Finding]:
-        """Replay all captures in order; what comes back after the job was given up is thrown away."""
+        """Replay all captures in order; what comes back after the job was given up is thrown away.
+
+        Raises FencedError where the lane is held by another.
+        """
         for due in self._dues:
-            with self._lock:
-                if self._given_up:
-                    return self._findings
-                self._began = time.monotonic()
-            finding = self._replayer.finding(due)
-            with self._lock:
-                if self._given_up:
-                    return self._findings
-                self._findings.append(finding)
-                self._began = None
+            assert due.item.capture is not None
+            finding = self._journal.known(due.item.capture.id) or self._replayed(due, due.item.capture)
+            if not self._take(finding):
+                break
         return self._findings
+
+    def _replayed(self, due: Due, capture: Capture) -> Finding:
+        if capture.kind is Kind.WRITE and self._unkept:
+            # a write may change what reads before it would see if they had to be replayed again
+            self._journal.keep(self._unkept)
+            self._unkept = []
+        self._began = time.monotonic()
+        finding = self._replayer.finding(due)
+        if capture.kind is not Kind.WRITE:
+            self._unkept.append(finding)
+        return finding
+
+    def _take(self, finding: Finding) -> bool:
+        with self._lock:
+            self._began = None
+            if not self._given_up.is_set():
+                self._findings.append(finding)
+            return not self._given_up.is_set()
 
     def overdue(self, limit_s: float) -> bool:
         """Tell whether the running replay has taken longer than `limit_s`."""
         began = self._began
         return began is not None and time.monotonic() - began > limit_s
 
-    def give_up(self) -> tuple[list[Finding], Sequence[Due]]:
-        """Leave the thread to itself: returns what was found, the stuck capture as failed, and what is left to do."""
+    def give_up(self) -> tuple[list[Finding], "UserJob | None"]:
+        """Leave the thread to itself: returns what was found, the stuck capture as failed, and a job for the rest."""
         with self._lock:
-            self._given_up = True
+            self._given_up.set()
             found = list(self._findings)
         stuck = self._dues[len(found)].item.capture
         assert stuck is not None
-        return [*found, timed_out(stuck, self._replayer.timeout_s)], self._dues[len(found) + 1 :]
+        given_up = timed_out(stuck, self._replayer.timeout_s)
+        rest = self._dues[len(found) + 1 :]
+        unkept = [*self._unkept, given_up]
+        return [*found, given_up], UserJob(rest, self._replayer, self._journal, unkept=unkept) if rest else None
 
 
 class Fanout:
     """The users of a batch, side by side."""
 
-    def __init__(self, pool: ThreadPoolExecutor, replayer: Replayer) -> None:
+    def __init__(self, pool: ThreadPoolExecutor, replayer: Replayer, journal: Journal) -> None:
         self._pool = pool
         self._replayer = replayer
+        self._journal = journal
         self._running: dict[Future[list[Finding]], UserJob] = {}
         self._findings: list[Finding] = []
         self.abandoned = 0  #: threads that were left to themselves
@@ -65,7 +90,7 @@ class Fanout:
         """Begin a batch."""
         self._findings = []
         for dues in users:
-            job = UserJob(dues, self._replayer)
+            job = UserJob(dues, self._replayer, self._journal)
             self._running[self._pool.submit(job)] = job
 
     @property
@@ -74,11 +99,14 @@ class Fanout:
         return list(self._running)
 
     def collect(self) -> list[Finding] | None:
-        """Return the batch's findings once all users are through; None until then."""
+        """Return the batch's findings once all users are through; None until then.
+
+        Raises FencedError where a user's job found that the lane is held by another.
+        """
         for future, job in list(self._running.items()):
             if future.done():
-                self._findings += future.result()
                 del self._running[future]
+                self._findings += future.result()
             elif job.overdue(self._replayer.timeout_s):
                 del self._running[future]
                 self._abandon(job)
@@ -88,16 +116,15 @@ class Fanout:
         found, rest = job.give_up()
         self._findings += found
         self.abandoned += 1
-        if rest:
-            again = UserJob(rest, self._replayer)
+        if rest is not None:
             future: Future[list[Finding]] = Future()
-            self._running[future] = again
+            self._running[future] = rest
             # the pool's own threads may all be stuck
-            threading.Thread(target=_run, args=(again, future), name="gnomon-replay", daemon=True).start()
+            threading.Thread(target=_run, args=(rest, future), name="gnomon-replay", daemon=True).start()
 
 
 def _run(job: UserJob, future: "Future[list[Finding]]") -> None:
     try:
         future.set_result(job())
-    except BaseException as error:
+    except BaseException as error:  # as the pool does
         future.set_exception(error)

@@ -1,6 +1,6 @@
 """A lane as a worker sees it in Redis: lease, entries, watermark, trim."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any, Final, cast
@@ -11,8 +11,9 @@ import redis
 from gnomon.errors import WireError
 from gnomon.keys import Keys
 from gnomon.publisher import HINT_LIFETIME_MS
-from gnomon.scripts import BEAT, EXTEND, RELEASE, TRIM
+from gnomon.scripts import BEAT, EXTEND, JOURNAL, RELEASE, TRIM
 from gnomon.wire import Capture, decode, unpack
+from ledger import Finding
 
 LEASE_MS: Final = 15_000  # longer than the slowest batch between two extensions (2 s, with 64 stuck replays)
 
@@ -46,6 +47,7 @@ class LaneStore:
         self._redis = server
         self._keys = Keys(namespace)
         self._beat = server.register_script(BEAT)
+        self._journal = server.register_script(JOURNAL)
         self._extend = server.register_script(EXTEND)
         self._release = server.register_script(RELEASE)
         self._trim = server.register_script(TRIM)
@@ -80,6 +82,21 @@ class LaneStore:
         """Remove the entries before `keep_from`."""
         keys = self._keys.lane(lane)
         self._trim(keys=[keys.stream, keys.state], args=[_spelled(keep_from), trimmed_bytes])
+
+    def journal(self, lane: int) -> dict[str, Finding]:
+        """Return what earlier holders of the lane found and did not commit, by capture id."""
+        kept = cast("dict[bytes, bytes]", self._redis.hgetall(self._keys.lane(lane).journal))
+        return {name.decode(): msgspec.json.decode(found, type=Finding) for name, found in kept.items()}
+
+    def write_journal(self, lane: int, token: str, findings: Sequence[Finding]) -> bool:
+        """Keep findings until they are committed; False where the lane is no longer held, and nothing was kept."""
+        keys = self._keys.lane(lane)
+        pairs = [part for found in findings for part in (found.capture_id, msgspec.json.encode(found))]
+        return bool(self._journal(keys=[keys.lease, keys.journal], args=[token, *pairs]))
+
+    def clear_journal(self, lane: int, capture_ids: Sequence[str]) -> None:
+        """Forget findings that are committed."""
+        self._redis.hdel(self._keys.lane(lane).journal, *capture_ids)
 
     def ready(self, lanes: range) -> list[int]:
         """Return the lanes that hold entries and that nobody holds."""

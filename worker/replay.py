@@ -16,7 +16,7 @@ from gnomon.calling import calling
 from gnomon.operation import Binding
 from gnomon.tap import raised_of
 from gnomon.wire import Capture, Kind, Side, encode_value
-from ledger import Finding, Outcome
+from ledger import Finding, KeptDifference, Outcome
 from worker.selection import Due
 
 _GARBAGE: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
@@ -60,7 +60,7 @@ class Replayer:
             capture,
             _OUTCOMES[judgement.verdict],
             judgement.reason,
-            differences=judgement.differences,
+            differences=tuple(KeptDifference.of(capture.op, found) for found in judgement.differences),
             enhanced_returned=returned,
         )
 

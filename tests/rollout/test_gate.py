@@ -3,11 +3,13 @@ from math import inf, nan
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout import Exposure, Policy, Stage, State, decide
 from rollout.gate import Decision
+
+SETTINGS = settings(max_examples=40, deadline=None)  # no deadline: a busy machine is no failure
 
 POLICY = Policy()
 BADNESS = [State.ELIGIBLE, State.COLLECTING, State.INCONCLUSIVE, State.HOLD, State.ROLLBACK]
@@ -115,6 +117,7 @@ def test_fails_closed_without(make_evidence, changes):
     assert decide(make_evidence(**changes), POLICY).state is not State.ELIGIBLE
 
 
+@SETTINGS
 @given(data=st.data())
 def test_never_eligible_on_contradictory_counts(make_evidence, data):
     """Changing one counter of sound evidence, anywhere, breaks a sum, and the gate holds or rolls back."""
@@ -170,6 +173,7 @@ rows_of_any_size = st.lists(
 )
 
 
+@SETTINGS
 @given(changes=anything, rows=rows_of_any_size, stage=st.sampled_from(Stage))
 def test_never_raises_and_always_says_why(make_evidence, make_row, changes, rows, stage):
     """Any well-typed evidence gets a decision that prints as strict JSON, with a sentence for each criterion."""
@@ -184,6 +188,7 @@ def test_never_raises_and_always_says_why(make_evidence, make_row, changes, rows
     )
 
 
+@SETTINGS
 @given(
     calls=st.sampled_from([256, 2_560, 25_600]),
     failing=st.lists(st.floats(0, 1), min_size=2, max_size=2).map(sorted),
@@ -200,6 +205,7 @@ def test_more_failures_never_make_it_better(make_evidence, make_row, *, calls, f
     assert BADNESS.index(states[0]) <= BADNESS.index(states[1])
 
 
+@SETTINGS
 @given(
     failed=st.lists(st.integers(0, 2_000), min_size=2, max_size=2).map(sorted),
     groups=st.sampled_from([5, 40, 256]),

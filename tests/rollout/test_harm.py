@@ -1,8 +1,10 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout import Policy, Standing
 from rollout.harm import harm
+
+SETTINGS = settings(max_examples=40, deadline=None)  # no deadline: a busy machine is no failure
 
 
 def test_half_the_calls_failing_is_harm(make_evidence, make_row):
@@ -40,7 +42,7 @@ def test_a_broken_candidate_is_taken_back_with_few_users(make_evidence, make_row
 
 def test_the_level_is_split_over_all_rows(make_evidence, make_row, change):
     """The more is tested, the more it takes: a wrong rollback stays as rare."""
-    row = make_row(calls=1_000, failed=92)
+    row = make_row(calls=1_000, failed=81)
     alone = make_evidence(row, distinct_users=500)
     among_many = change(alone, operations=(row,) * 200)
     assert harm(row, alone, Policy()).standing is Standing.HARM
@@ -55,6 +57,7 @@ def test_without_a_judged_call_there_is_nothing_to_say(make_evidence, make_row):
     assert criterion.why == "not applicable: memory.recent (shadow): no call was judged yet"
 
 
+@SETTINGS
 @given(failed=st.integers(0, 1_999), users=st.sampled_from([20, 500]), groups=st.sampled_from([4, 60, 256]))
 def test_one_more_failure_never_calls_the_alarm_off(make_evidence, make_row, failed, users, groups):
     """Harm once proven stays proven, however further failures fall on the groups of users."""

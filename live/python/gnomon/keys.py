@@ -38,6 +38,11 @@ class LaneKeys:
         """The token of the worker that holds the lane."""
         return f"{self.prefix}:lease"
 
+    @property
+    def journal(self) -> str:
+        """A hash capture id → finding: what a drain has found and not yet committed."""
+        return f"{self.prefix}:journal"
+
     def high_water(self, producer: str) -> str:
         """The sequence number of the last batch taken from `producer`."""
         return f"{self.prefix}:high:{producer}"

@@ -76,6 +76,13 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[
 return 0
 """
 
+# KEYS lease, journal · ARGV token, then capture id and finding pairs. Returns 1 where the token still holds the lane.
+JOURNAL: Final = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[2], unpack(ARGV, 2))
+return 1
+"""
+
 # KEYS lease, stream, scheduled · ARGV token, hint lifetime ms. Gives the lane back if it is still held. Returns the
 # entries still waiting; the scheduled flag is left set where somebody must be hinted.
 RELEASE: Final = """
