@@ -40,9 +40,11 @@ format: setup  ## let ruff put the code in order
 bench: setup  ## measure: ours beside what one would write by hand
 	$(BIN)/python -m bench
 
-lock:  ## resolve the lock files anew (needs uv)
-	uv pip compile pyproject.toml $(LOCKED) --output-file requirements.lock
+lock:  ## resolve the lock files anew (needs uv): one resolution, from which the other locks are cut
 	uv pip compile pyproject.toml --group dev --extra flower $(LOCKED) --output-file requirements-dev.lock
+	uv pip compile pyproject.toml --constraint requirements-dev.lock $(LOCKED) --output-file requirements.lock
+	uv pip compile pyproject.toml --extra flower --constraint requirements-dev.lock $(LOCKED) --output-file deploy/requirements-flower.lock
+	echo hatchling | uv pip compile - --constraint requirements-dev.lock $(LOCKED) --output-file deploy/requirements-build.lock
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .gnomon build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

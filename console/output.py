@@ -7,8 +7,6 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from console.errors import EXIT_ERROR
-
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -18,15 +16,9 @@ def print_json(document: Any) -> None:
     typer.echo(msgspec.json.format(msgspec.json.encode(document)).decode())
 
 
-def complain(problem: str) -> int:
-    """Print one line on stderr; returns the exit code for errors."""
-    typer.echo(f"gnomon: {' '.join(problem.split())}", err=True)
-    return EXIT_ERROR
-
-
 def note(text: str) -> None:
     """Say on stderr what is going on."""
-    err.print(text)
+    err.print(text, soft_wrap=True)
 
 
 def progress() -> Progress:

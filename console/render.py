@@ -1,5 +1,6 @@
 """Puts a report into words and tables for a terminal; colour only ever repeats what a word says."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Final
 
@@ -11,11 +12,18 @@ from rich.text import Text
 from console.report import Report
 from ledger import Group as DifferenceGroup
 from ledger import Outcome
-from rollout import Decision
+from rollout import Decision, Standing
 
 _STYLES: Final = {"critical": "bold red", "major": "yellow", "minor": "cyan"}
 _STATES: Final = {"eligible": "bold green", "rollback": "bold red", "hold": "yellow", "collecting": "cyan"}
-_MARKS: Final = {True: "pass", False: "fail", None: "open"}
+_SIGNS: Final = {
+    Standing.PASSED: Text("met", style="green"),
+    Standing.NOT_APPLICABLE: Text("apart", style="dim"),
+    Standing.OPEN: Text("open", style="cyan"),
+    Standing.BROKEN: Text("NOT MET", style="yellow"),
+    Standing.HARM: Text("HARM", style="bold red"),
+}
+_SILENT: Final = (Standing.PASSED, Standing.NOT_APPLICABLE)
 
 
 def show(report: Report, console: Console) -> None:
@@ -39,8 +47,8 @@ def show(report: Report, console: Console) -> None:
 
 def _funnel(report: Report) -> Text:
     losses = [f"{count:,} {name.replace('_', ' ')}" for name, count in report.funnel.items() if name != "captured"]
-    text = Text(f"{report.eligible:,} eligible calls = {report.funnel['captured']:,} captured")
-    return text.append("".join(f" + {loss}" for loss in losses)).append("\n")
+    text = Text(f"{report.eligible:,} eligible calls, {report.funnel['captured']:,} captured\n")
+    return text.append(f"not captured: {', '.join(losses)}\n", style="dim")
 
 
 def outcomes_table(report: Report) -> Table:
@@ -82,15 +90,18 @@ def show_groups(
     console.print(table)
 
 
-def show_gate(decision: Decision, console: Console) -> None:
-    """Print the gate's state and each criterion with its reason."""
-    console.print(
-        Text(str(decision.state), style=_STATES.get(str(decision.state), "")).append(f" — {decision.summary}")
-    )
+def show_gate(decision: Decision, console: Console, *, everything: bool = False) -> None:
+    """Print the gate's state and each criterion that is not met, with its reason; with `everything` all of them."""
+    console.print(Text(str(decision.state), style=_STATES.get(str(decision.state), "")))
     table = _table("criterion", "", "why")
     for criterion in decision.criteria:
-        table.add_row(criterion.name, _MARKS[criterion.passed], criterion.why)
+        if everything or criterion.standing not in _SILENT:
+            table.add_row(criterion.name, _SIGNS[criterion.standing], criterion.why)
     console.print(table)
+    silent = Counter(criterion.standing for criterion in decision.criteria)
+    if not everything:
+        met, apart = silent[Standing.PASSED], silent[Standing.NOT_APPLICABLE]
+        console.print(f"{met} more criteria are met, {apart} do not apply at this stage: gnomon gate shows all.\n")
 
 
 def _table(*columns: str, right: int = 0) -> Table:

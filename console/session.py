@@ -83,6 +83,10 @@ def session(run: Run) -> Iterator[Session]:
 def _only(found: list[Gnomon]) -> Gnomon:
     if len(found) != 1:
         raise UsageError(f"GNOMON_OPERATIONS: {len(found)} clients in its modules; a run drives exactly one")
+    if found[0].health().status == "off":
+        raise StuckError(
+            "the operations were loaded before the run's settings were in place: nothing would be captured"
+        )
     return found[0]
 
 

@@ -88,7 +88,8 @@ def _counted(findings: Iterable[Finding], key_of: Any) -> list[dict[str, Any]]:
 
 
 def _reasons(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    counts = Counter((f.operation, f.epoch, str(f.outcome), f.reason[:100]) for f in findings if f.reason)
+    explained = [f for f in findings if f.reason and f.outcome is not Outcome.DIVERGED]  # those have groups
+    counts = Counter((f.operation, f.epoch, str(f.outcome), f.reason[:100]) for f in explained)
     names = ("operation", "epoch", "outcome", "reason")
     return [{**dict(zip(names, key, strict=True)), "count": count} for key, count in counts.items()]
 

@@ -68,7 +68,7 @@ class KeptDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         sides = {"legacy": difference.legacy, "enhanced": difference.enhanced}
         return cls(
             group=fingerprint(operation, difference),
-            path=difference.path,
+            path=mask(difference.path),  # keys of metadata may be personal too
             kind=str(difference.kind),
             severity=difference.severity,
             explanation=explain(operation, difference),

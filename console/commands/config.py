@@ -4,6 +4,7 @@ import typer
 from pydantic import SecretStr
 from rich.table import Table
 
+from console.ending import exiting
 from console.options import Json
 from console.output import out, print_json
 from gnomon.settings import redacted
@@ -13,7 +14,7 @@ from worker.settings import PREFIX, WorkerSettings, load
 def register(app: typer.Typer) -> None:
     """Add the command."""
     config = typer.Typer(help="The settings in force.", no_args_is_help=True)
-    config.command("show")(show)
+    config.command("show")(exiting(show))
     config.callback()(_group)
     app.add_typer(config, name="config")
 

@@ -9,6 +9,7 @@ import msgspec
 import typer
 
 from console.commands.run import capture_everything, operations
+from console.ending import exiting
 from console.errors import EXIT_OK, StuckError
 from console.options import Json
 from console.output import note, out, print_json
@@ -26,7 +27,7 @@ DEMO_TRAFFIC: Final = "examples.traffic"
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("demo")(demo)
+    app.command("demo")(exiting(demo))
 
 
 def demo(
@@ -44,16 +45,17 @@ def demo(
     made.save()
     capture_everything(sample=False)
     lines = [msgspec.json.encode(entry) for entry in importlib.import_module(DEMO_TRAFFIC).conversations()]
-    defect = getattr(importlib.import_module(made.operations), "DEFECT", None)
-    _announce(made, len(lines), defect)
+    note(f"Demo {made.id}: {len(lines):,} calls; log and stores in {made.folder}")
     with session(made) as up:
+        defect = getattr(importlib.import_module(made.operations), "DEFECT", None)
+        _announce(defect)
         driven, report = up.drive(lambda bindings: _calls(lines, bindings), len(lines))
         _check(driven.bad_lines)
         if json:
             print_json(report.as_json())
         else:
             show(report, out)
-            out.print(conclusion(report, defect, made), markup=False)
+            out.print(conclusion(report, defect, made), markup=False, soft_wrap=True)
         if stay:
             _stay(up)
     return EXIT_OK
@@ -68,8 +70,7 @@ def _check(bad: list[BadLine]) -> None:
         raise StuckError(f"the demo's own traffic is broken: {bad[0]}")
 
 
-def _announce(made: Run, calls: int, defect: Any) -> None:
-    note(f"Demo {made.id}: {calls:,} calls through the safe migration service; log and stores in {made.folder}")
+def _announce(defect: Any) -> None:
     if defect is not None:
         note(f"Planted in the enhanced system: {defect.description}")
         note(f"So expect one group: {defect.operation}, {defect.kind} at {defect.path}.\n")
@@ -83,21 +84,25 @@ def planted(report: Report, defect: Any) -> list[Group]:
 
 def conclusion(report: Report, defect: Any, made: Run) -> str:
     """Say what was found of what was planted, and what to do next."""
-    lines = []
-    if defect is not None:
-        found = planted(report, defect)
-        lines.append(
-            f"The planted defect was found: group {found[0].id}, {found[0].count:,} divergences of {found[0].users} users."
-            if found
-            else "The planted defect was NOT found."
-        )
-        others = [group for group in report.groups if group not in found]
-        lines += [f"Group {group.id} is another matter: {group.explanation}." for group in others]
-    lines.append("")
-    lines.append("What to do next: look at the groups (gnomon groups), mend the enhanced system or accept the change,")
-    lines.append("then run again; at stage 0 the gate asks for 48 h and 200 users, so it goes on collecting here.")
-    lines.append(f"This run stays readable: gnomon report --run {made.id}")
+    lines = [] if defect is None else list(_finding(report, defect))
+    lines += [
+        "",
+        "Next: look at the groups (gnomon groups), mend the enhanced system or accept the change, and run again.",
+        "The gate asks for 48 h and 200 users before it lets a rollout advance; a demo has neither.",
+        f"This run stays readable: gnomon report --run {made.id}",
+    ]
     return "\n".join(lines)
+
+
+def _finding(report: Report, defect: Any) -> Iterable[str]:
+    found = planted(report, defect)
+    if not found:
+        yield "The planted defect was NOT found."
+    for group in found:
+        yield f"The planted defect was found as group {group.id}: {group.count:,} divergences of {group.users} users."
+    for group in report.groups:
+        if group not in found:
+            yield f"Group {group.id} is not the planted defect: {group.explanation}."
 
 
 def _stay(up: Session) -> None:

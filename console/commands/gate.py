@@ -2,6 +2,7 @@
 
 import typer
 
+from console.ending import exiting
 from console.errors import EXIT_FINDINGS, EXIT_OK
 from console.options import Json, Live, RunName, place
 from console.output import out, print_json
@@ -12,7 +13,7 @@ from rollout.gathering import gather
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("gate")(gate)
+    app.command("gate")(exiting(gate))
 
 
 def gate(*, run: RunName = None, live: Live = False, json: Json = False) -> int:
@@ -27,5 +28,5 @@ def gate(*, run: RunName = None, live: Live = False, json: Json = False) -> int:
     if json:
         print_json(decision.as_json())
     else:
-        show_gate(decision, out)
+        show_gate(decision, out, everything=True)
     return EXIT_OK if decision.state is State.ELIGIBLE else EXIT_FINDINGS

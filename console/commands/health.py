@@ -6,6 +6,7 @@ from collections.abc import Callable
 import typer
 from rich.text import Text
 
+from console.ending import exiting
 from console.errors import EXIT_FINDINGS, EXIT_OK
 from console.options import Json, Live, Place, RunName, place
 from console.output import out, print_json
@@ -19,7 +20,7 @@ PING_S = 2.0
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("health")(health)
+    app.command("health")(exiting(health))
 
 
 def health(*, run: RunName = None, live: Live = False, json: Json = False) -> int:

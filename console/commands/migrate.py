@@ -2,6 +2,7 @@
 
 import typer
 
+from console.ending import exiting
 from console.output import note
 from ledger import Ledger
 from worker.settings import load
@@ -9,7 +10,7 @@ from worker.settings import load
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("migrate")(migrate)
+    app.command("migrate")(exiting(migrate))
 
 
 def migrate() -> int:

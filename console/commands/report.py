@@ -2,6 +2,7 @@
 
 import typer
 
+from console.ending import exiting
 from console.options import Json, Live, RunName, place
 from console.output import out, print_json
 from console.render import show, show_groups
@@ -10,8 +11,8 @@ from console.report import build, group_as_json
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    app.command("report")(report)
-    app.command("groups")(groups)
+    app.command("report")(exiting(report))
+    app.command("groups")(exiting(groups))
 
 
 def report(*, run: RunName = None, live: Live = False, json: Json = False) -> int:

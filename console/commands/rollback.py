@@ -4,6 +4,7 @@ import contextlib
 
 import typer
 
+from console.ending import exiting
 from console.options import Json
 from console.output import note, print_json
 from gnomon.client import store_flags
@@ -15,7 +16,7 @@ from worker.settings import load
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("rollback")(rollback)
+    app.command("rollback")(exiting(rollback))
 
 
 def rollback(*, json: Json = False) -> int:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from console.ending import exiting
 from console.errors import EXIT_FINDINGS, EXIT_OK, UsageError
 from console.options import Json
 from console.output import err, note, out, print_json
@@ -20,11 +21,11 @@ SHOWN_LINES = 20
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("run")(run)
+    app.command("run")(exiting(run))
 
 
 def run(
-    traffic: Annotated[Path, typer.Argument(help="JSON lines: at, operation, user_id, args.")],
+    traffic: Annotated[Path, typer.Argument(metavar="TRAFFIC", help="JSON lines: at, operation, user_id, args.")],
     *,
     json: Json = False,
     sample: Annotated[

@@ -10,6 +10,7 @@ from rich.console import Group
 from rich.live import Live as LiveDisplay
 from rich.text import Text
 
+from console.ending import exiting
 from console.options import Json, Live, Place, RunName, place
 from console.output import out, print_json
 from console.render import outcomes_table
@@ -22,7 +23,7 @@ REFRESH_S = 2.0
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("status")(status)
+    app.command("status")(exiting(status))
 
 
 def status(

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from console.ending import exiting
 from console.options import Place
 from gnomon.publisher import connect
 from worker.settings import load
@@ -13,7 +14,7 @@ from worker.settings import load
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("worker")(worker)
+    app.command("worker")(exiting(worker))
 
 
 def worker(

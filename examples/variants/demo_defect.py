@@ -6,16 +6,21 @@ beside them. Everything else is as it is in the enhanced system; chat does not r
 
 from typing import Any
 
+from examples.variants import Defect
 from gnomon import Gnomon
 from gnomon_memory.enhanced import EnhancedMemory
 from gnomon_memory.legacy import LegacyMemory
 from gnomon_memory.memory import Memory
 from gnomon_memory.registering import register
 
-__all__ = ["DEFECT", "HITS", "LosesCurrency", "client", "operations"]
+__all__ = ["DEFECT", "LosesCurrency", "client", "operations"]
 
-DEFECT = "the enhanced read loses metadata.currency of property memories: missing at [*].metadata.currency"
-HITS = ("memory.recent",)  #: the operations whose outcome it changes
+DEFECT = Defect(
+    description="the enhanced read loses the currency of a property's price",
+    operation="memory.recent",
+    kind="lost",
+    path="$[*].metadata.currency",
+)
 
 
 class LosesCurrency(EnhancedMemory):

@@ -17,7 +17,9 @@ SCALARS = (
     | st.text(max_size=8)
     | st.sampled_from(["2026-01-05T12:00:00Z", "2026-01-05T13:00:00+01:00", "e\u0301", "\u00e9", "", "id", "3pm"])
 )
-KEYS = st.sampled_from(["id", "user_id", "content", "metadata", "created_at", "reply", "facts", "a b"]) | st.text(max_size=3)
+KEYS = st.sampled_from(["id", "user_id", "content", "metadata", "created_at", "reply", "facts", "a b"]) | st.text(
+    max_size=3
+)
 VALUES = st.recursive(
     SCALARS,
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(KEYS, inner, max_size=4),

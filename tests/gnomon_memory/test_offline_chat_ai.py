@@ -51,7 +51,7 @@ def test_known_preferences_replace_questions():
     context = ["preference: pets = a cat", "preference: city = San José", "preference: area = Porto"]
     assert answer("I need a flat.", [], context) == f"{HELP} Looking in San José, as before."
     rooms = ["preference: number_of_beds = 3"]
-    assert answer("I need a flat in Porto.", [], rooms) == f"{HELP} Bedrooms: 3, as before."
+    assert answer("I need a flat in Porto.", [], rooms) == f"{HELP} Number of beds: 3, as before."
     assert answer("I need a flat in Porto.", [], context) == f"{HELP} How many bedrooms do you need?"
 
 

@@ -78,7 +78,9 @@ def test_every_capture_is_done_exactly_once(packs, cuts, random):
     """However entries arrive between drains and whatever the watermark does, nothing is lost or done twice."""
     numbered = iter(range(10_000))
     stream = [
-        LaneEntry((n + 1, 0), 0, n, tuple(item(end, f"u{random.randint(0, 2)}", f"c{next(numbered):05}") for end in pack))
+        LaneEntry(
+            (n + 1, 0), 0, n, tuple(item(end, f"u{random.randint(0, 2)}", f"c{next(numbered):05}") for end in pack)
+        )
         for n, pack in enumerate(packs)
     ]
     position, done, arrived = Position(), [], 0

@@ -38,14 +38,14 @@ _TOPICS = (
         asked=re.compile(r"\b(?:area|city|town|where|location|neighbou?rhood|district)\b[^.!]*\?", re.IGNORECASE),
         attribute=re.compile(r"area|city|town|district|location|neighbou?rhood", re.IGNORECASE),
         question="Which area are you looking in?",
-        recalled="Looking in {}, as before.",
+        recalled="Looking in {value}, as before.",
     ),
     _Topic(
         said=re.compile(rf"\b{_NUMBER}[\s-]*(?:bed|br\b)|\bstudio\b", re.IGNORECASE),
         asked=re.compile(r"\b(?:bed ?rooms?|beds?|rooms?)\b[^.!]*\?", re.IGNORECASE),
         attribute=re.compile(r"bed", re.IGNORECASE),
         question="How many bedrooms do you need?",
-        recalled="Bedrooms: {}, as before.",
+        recalled="{name}: {value}, as before.",
     ),
 )
 
@@ -94,8 +94,7 @@ def _search(message: str, history: Sequence[Turn], context: Sequence[str]) -> st
     topic = next((topic for topic in _TOPICS if not _settled(topic, message, history)), None)
     if topic is None:
         return "I will show you what fits."
-    value = next(_preferences(topic, context), None)
-    return "I can help with that. " + (topic.question if value is None else topic.recalled.format(value))
+    return "I can help with that. " + next(_recalled(topic, context), topic.question)
 
 
 def _visit(message: str, history: Sequence[Turn], context: Sequence[str]) -> str:
@@ -154,12 +153,13 @@ def _last(pattern: re.Pattern[str], message: str, history: Sequence[Turn]) -> st
     return None
 
 
-def _preferences(topic: _Topic, context: Sequence[str]) -> Iterator[str]:
+def _recalled(topic: _Topic, context: Sequence[str]) -> Iterator[str]:
+    """Tell what is known of `topic`, in the words it was saved in."""
     for text in context:
         if text.startswith(_PREFERENCE_TEXT):
             for name, value in _facts(text.removeprefix(_PREFERENCE_TEXT)):
                 if topic.attribute.search(name):
-                    yield value
+                    yield topic.recalled.format(name=name.replace("_", " ").capitalize(), value=value)
 
 
 def _visited(context: Sequence[str]) -> Iterator[str]:
