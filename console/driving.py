@@ -1,5 +1,6 @@
 """Drives a traffic through the live path and waits until its last capture has been judged."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ STUCK_S: Final = 30.0
 POLL_S: Final = 0.1
 FLUSH_EVERY: Final = 2_000  # calls; the driver must never outrun the buffer, as a live application may
 FLUSH_S: Final = 30.0
+TRICKLE_S: Final = 0.2
+SETTLE_S: Final = 3.0  # after Ctrl-C a person waits no longer
 
 
 @dataclass(slots=True)
@@ -43,8 +46,16 @@ def drive(client: Gnomon, calls: Iterable[TrafficCall | BadLine], progress: Call
             _flush(client)
         progress(driven.calls)
     _flush(client)
-    client.close()
     return driven
+
+
+def trickle(client: Gnomon, calls: Iterable[TrafficCall | BadLine], tend: Callable[[], object]) -> None:
+    """Make the calls at a walking pace, so that there is something to watch."""
+    for call in calls:
+        if isinstance(call, TrafficCall):
+            _made(client, call)
+        tend()
+        time.sleep(TRICKLE_S)
 
 
 def _made(client: Gnomon, call: TrafficCall) -> bool:
@@ -73,11 +84,21 @@ class Backlog:
 
     def pending(self) -> int:
         """Captures appended and not yet committed."""
-        return self._lanes.captured(self._all) - self.ledger.done()
+        captured = self._lanes.captured(self._all)
+        with self.ledger.reading() as reading:
+            return captured - reading.done()
 
     def fold(self) -> None:
         """Take the lanes' funnels into the ledger."""
         self.ledger.fold_funnels(self._lanes.funnels(self._all))
+
+    def settle(self) -> None:
+        """Give the workers a moment for what is left, and leave the ledger with the lanes' last word."""
+        until = time.monotonic() + SETTLE_S
+        with contextlib.suppress(redis.RedisError, OSError, LedgerError):
+            while self.pending() > 0 and time.monotonic() < until:
+                time.sleep(POLL_S)
+            self.fold()
 
     def wait(self, tend: Callable[[], object], progress: Callable[[int], None]) -> None:
         """Return when nothing is pending; raises StuckError when nothing moves for 30 s. `tend` is called meanwhile."""
@@ -91,6 +112,7 @@ class Backlog:
                 raise StuckError(f"no progress for {STUCK_S:g} s with {pending} captures pending")
             time.sleep(POLL_S)
         progress(0)
+        self.fold()
 
     def _asked(self) -> int:
         try:

@@ -17,12 +17,20 @@ RunName = Annotated[str | None, typer.Option("--run", metavar="ID", help="Look a
 Live = Annotated[bool, typer.Option("--live", help="Look at the deployment that the GNOMON_* variables name.")]
 
 
+_NOWHERE = "redis://127.0.0.1:0/0"  # for settings that must name one where there is none any more
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """What a command looks at: a run, or the deployment."""
 
     settings: WorkerSettings
     run: Run | None
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is a run whose embedded Valkey is gone; its ledger is there."""
+        return self.run is not None and not (self.run.redis_url or self.run.up)
 
     def ledger(self) -> Ledger:
         """Open its ledger; raises LedgerError where it cannot be used."""
@@ -42,10 +50,8 @@ def place(run: str | None, *, live: bool) -> Place:
     found = None if live else open_run(run)
     if found is None:
         return Place(load(), None)
-    # the Valkey of a finished embedded run is gone; the ledger holds what it counted
-    redis_url = found.redis_url or "redis://127.0.0.1:0/0"
     settings = load(
-        redis_url=redis_url,
+        redis_url=found.redis_url or found.up or _NOWHERE,
         database_url=found.database_url,
         operations=found.operations,
         namespace=found.namespace,

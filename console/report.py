@@ -90,12 +90,13 @@ def build(
     explained: Mapping[str, str] | None = None,
 ) -> Report:
     """Read the report from the ledger; raises LedgerError where it does not answer."""
-    return Report(
-        operations=ledger.sums(),
-        groups=ledger.groups(),
-        reasons=ledger.reasons(),
-        decision=decide(gather(ledger, kinds), Policy()),
-        done=ledger.done(),
-        seconds=seconds,
-        explained=explained or {},
-    )
+    with ledger.reading() as reading:
+        return Report(
+            operations=reading.sums(),
+            groups=reading.groups(),
+            reasons=reading.reasons(),
+            decision=decide(gather(reading, kinds), Policy()),
+            done=reading.done(),
+            seconds=seconds,
+            explained=explained or {},
+        )

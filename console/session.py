@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
@@ -47,7 +48,6 @@ class Session:
             pending = shown.add_task("pending", total=driven.calls)
             self.backlog.wait(self._keep_worker, lambda left: shown.update(pending, completed=driven.calls - left))
         seconds = time.monotonic() - started
-        self.backlog.fold()
         return driven, build(self.backlog.ledger, self.kinds, seconds=seconds, explained=self.run.explained)
 
     def _tend(self, done: int, update: Callable[..., None], task: object) -> None:
@@ -66,16 +66,19 @@ def session(run: Run) -> Iterator[Session]:
     with contextlib.ExitStack() as stack:
         redis_url = run.redis_url or stack.enter_context(embedded_valkey(run.path / "valkey"))
         _check_redis(redis_url)
+        msgspec.structs.replace(run, up=redis_url).save()
+        stack.callback(run.save)
         os.environ.update(run.environment(redis_url))
         _prepare_database(run)
         settings = load()
         bindings = load_operations(settings.operation_modules)
         client = _only(clients(settings.operation_modules))
-        stack.callback(client.close)
         backlog = Backlog(settings)
         stack.callback(backlog.close)
         worker = WorkerProcess(run.environment(redis_url), run.path / "worker.log")
         stack.callback(worker.stop)
+        stack.callback(backlog.settle)
+        stack.callback(client.close)
         kinds = {name: binding.kind for name, binding in bindings.items()}
         yield Session(run, redis_url, client, kinds, backlog, worker)
 

@@ -4,7 +4,7 @@ The compare-and-set on position and fence is what makes the counters exact: whoe
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -12,9 +12,10 @@ from sqlalchemy import Connection, CursorResult, func, update
 
 from comparators import wildcard
 from ledger.engine import FencedError
-from ledger.facts import COUNTED, Finding, KeptDifference, LaneCommit, Outcome
+from ledger.facts import COUNTED, FUNNEL, Finding, FunnelKey, KeptDifference, LaneCommit, Outcome
 from ledger.models import (
     DivergenceRow,
+    FunnelRow,
     GroupMemberRow,
     GroupRow,
     GroupUserRow,
@@ -25,7 +26,7 @@ from ledger.models import (
     TallyRow,
     UserRow,
 )
-from ledger.upsert import add_new, add_up, insert
+from ledger.upsert import add_new, add_up, grow_to, insert
 
 RECORDED = (Outcome.DIVERGED, Outcome.FAILED)  # what people review; the rest is counted
 
@@ -33,6 +34,7 @@ RECORDED = (Outcome.DIVERGED, Outcome.FAILED)  # what people review; the rest is
 def write(connection: Connection, commit: LaneCommit) -> None:
     """Write one lane's commit; raises FencedError, and then the transaction must be rolled back."""
     _advance(connection, commit)
+    grow_to(connection, FunnelRow, funnel_rows(commit.funnel))
     findings = commit.findings
     add_up(connection, TallyRow, _counted(findings, _tally_key))
     add_up(connection, MinuteRow, _counted(findings, _minute_key))
@@ -40,6 +42,16 @@ def write(connection: Connection, commit: LaneCommit) -> None:
     add_new(connection, UserRow, _users(findings))
     _record(connection, [finding for finding in findings if finding.outcome in RECORDED])
     add_new(connection, ParkedRow, [_parked(commit.lane, f) for f in findings if f.outcome is Outcome.PARKED])
+
+
+def funnel_rows(counters: Mapping[FunnelKey, int]) -> list[dict[str, Any]]:
+    """Return funnel counters as rows, one for each lane, operation and epoch."""
+    rows: defaultdict[tuple[int, str, int], dict[str, int]] = defaultdict(lambda: dict.fromkeys(FUNNEL, 0))
+    for (lane, operation, epoch, counter), count in counters.items():
+        if counter in FUNNEL:
+            rows[lane, operation, epoch][counter] = count
+    names = ("lane", "operation", "epoch")
+    return [{**dict(zip(names, key, strict=True)), **sums} for key, sums in rows.items()]
 
 
 def _advance(connection: Connection, commit: LaneCommit) -> None:

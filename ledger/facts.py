@@ -1,6 +1,7 @@
 """The facts that are written to the ledger and read from it: positions, findings, and what adds up to a report."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -40,6 +41,12 @@ class Loss(StrEnum):
     CAPTURED = "captured"  #: in its lane
 
 
+#: every counter of the funnel
+FUNNEL: Final = ("eligible", *map(str, Loss))
+#: lane, operation, epoch and counter
+FunnelKey = tuple[int, str, int, str]
+#: from bad to harmless, as groups are listed
+GRAVITY: Final = tuple(sorted(map(str, Severity), key=lambda name: -Severity(name).rank))
 #: what the ledger counts itself; pending is what is left
 COUNTED: Final = tuple(outcome for outcome in Outcome if outcome is not Outcome.PENDING)
 
@@ -121,6 +128,7 @@ class LaneCommit:
     before: Position
     after: Position
     findings: tuple[Finding, ...] = ()
+    funnel: Mapping[FunnelKey, int] = field(default_factory=dict)  #: the lane's counters, read after its entries
 
 
 @dataclass(slots=True)

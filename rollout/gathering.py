@@ -2,31 +2,31 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from gnomon import Kind
-from ledger import Ledger, OperationSums
+from ledger import OperationSums, Reading
 from ledger.models import EpochRow
 from rollout.evidence import ClusterEvidence, Evidence, Exposure, Funnel, OperationEvidence, Outcomes
 from rollout.stages import Epoch, Stage
 
 
-def gather(ledger: Ledger, kinds: Mapping[str, Kind], *, oldest_pending: datetime | None = None) -> Evidence:
+def gather(reading: Reading, kinds: Mapping[str, Kind], *, oldest_pending: datetime | None = None) -> Evidence:
     """Return the evidence of the open epoch.
 
     `kinds` names the operations that must be proven, with their kind; `oldest_pending` is when the oldest capture that
     waits was made. Raises LedgerError where the ledger does not answer.
     """
-    row = ledger.epoch()
-    now = ledger.now()
-    sums = ledger.sums(row.epoch)
-    clusters = ledger.clusters(row.epoch)
+    row = reading.epoch()
+    sums = reading.sums(row.epoch)
+    clusters = reading.clusters(row.epoch)
     operations = [_operation(name, kinds.get(name, Kind.READ), sums[name], clusters.get(name, [])) for name in sums]
     return Evidence(
         epoch=_epoch(row),
         share=row.share / 100,
-        age_s=max(0.0, (now - row.opened_at).total_seconds()),
-        hours_with_data=ledger.hours(row.epoch),
-        distinct_users=ledger.distinct_users(row.epoch),
+        age_s=(reading.now() - row.opened_at).total_seconds(),
+        hours_with_data=reading.hours(row.epoch),
+        distinct_users=reading.distinct_users(row.epoch),
         lag_s=max(0.0, (datetime.now(UTC) - oldest_pending).total_seconds()) if oldest_pending else 0.0,
         open_complaints=0,
         complaint_feed_age_s=None,
@@ -46,7 +46,7 @@ def _epoch(row: EpochRow) -> Epoch:
     )
 
 
-def _operation(name: str, kind: Kind, sums: OperationSums, clusters: list[dict[str, int]]) -> OperationEvidence:
+def _operation(name: str, kind: Kind, sums: OperationSums, clusters: list[dict[str, Any]]) -> OperationEvidence:
     """Nobody is served yet, so all evidence has the exposure `shadow`."""
     outcomes = {str(outcome): sums.outcomes[outcome] for outcome in Outcomes.__struct_fields__}
     outcomes["pending"] = sums.pending
@@ -61,6 +61,6 @@ def _operation(name: str, kind: Kind, sums: OperationSums, clusters: list[dict[s
     )
 
 
-def _cluster(row: Mapping[str, int]) -> ClusterEvidence:
+def _cluster(row: Mapping[str, Any]) -> ClusterEvidence:
     counted = {field: row[field] for field in Outcomes.__struct_fields__ if field != "pending"}
     return ClusterEvidence.of(row["cluster"], Outcomes(**counted), row["excluded_returned"])

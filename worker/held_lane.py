@@ -101,6 +101,7 @@ class HeldLane:
                 before=self.position,
                 after=selection.after,
                 findings=everything,
+                funnel=self.lanes.funnels(range(self.number, self.number + 1)),
             )
         )
         self.position = selection.after

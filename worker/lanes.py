@@ -13,7 +13,7 @@ from gnomon.keys import Keys
 from gnomon.publisher import HINT_LIFETIME_MS
 from gnomon.scripts import BEAT, EXTEND, JOURNAL, RELEASE, TRIM
 from gnomon.wire import Capture, decode, unpack
-from ledger import Finding
+from ledger import Finding, FunnelKey
 
 LEASE_MS: Final = 15_000  # longer than the slowest batch between two extensions (2 s, with 64 stuck replays)
 
@@ -115,13 +115,13 @@ class LaneStore:
             pipeline.set(self._keys.lane(lane).scheduled, "1", nx=True, px=HINT_LIFETIME_MS)
         return [lane for lane, marked in zip(waiting, pipeline.execute(), strict=True) if marked]
 
-    def funnels(self, lanes: range) -> dict[tuple[int, str, int, str], int]:
+    def funnels(self, lanes: range) -> dict[FunnelKey, int]:
         """Return every lane's cumulative funnel, by lane, operation, epoch and counter."""
         pipeline = self._redis.pipeline(transaction=False)
         for lane in lanes:
             pipeline.hgetall(self._keys.lane(lane).funnel)
-        found: dict[tuple[int, str, int, str], int] = {}
-        for lane, counters in zip(lanes, pipeline.execute(), strict=True):
+        found: dict[FunnelKey, int] = {}
+        for lane, counters in zip(lanes, pipeline.execute(), strict=True):  # cumulative: a repetition does no harm
             for field, count in counters.items():
                 operation, epoch, counter = field.decode().rsplit("|", 2)
                 found[lane, operation, int(epoch), counter] = int(count)

@@ -1,7 +1,6 @@
 """`gnomon demo`: the main job in under a minute, with a defect planted in the enhanced system to be found."""
 
 import importlib
-import time
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final
 
@@ -9,6 +8,7 @@ import msgspec
 import typer
 
 from console.commands.run import capture_everything, operations
+from console.driving import trickle
 from console.ending import exiting
 from console.errors import EXIT_OK, StuckError
 from console.options import Json
@@ -33,7 +33,9 @@ def register(app: typer.Typer) -> None:
 def demo(
     *,
     json: Json = False,
-    stay: Annotated[bool, typer.Option("--stay", help="Keep Valkey and worker up; print where they are.")] = False,
+    stay: Annotated[
+        bool, typer.Option("--stay", help="Keep all up, with a trickle of calls; print where it is.")
+    ] = False,
 ) -> int:
     """Capture a few hundred conversations, replay them against an enhanced system with a planted defect, and report.
 
@@ -57,7 +59,7 @@ def demo(
             show(report, out)
             out.print(conclusion(report, defect, made), markup=False, soft_wrap=True)
         if stay:
-            _stay(up)
+            _stay(up, lines)
     return EXIT_OK
 
 
@@ -105,10 +107,11 @@ def _finding(report: Report, defect: Any) -> Iterable[str]:
             yield f"Group {group.id} is not the planted defect: {group.explanation}."
 
 
-def _stay(up: Session) -> None:
-    note(f"\nStaying up until Ctrl-C.\n  Redis     {up.redis_url}\n  ledger    {up.run.database_url}")
+def _stay(up: Session, lines: list[bytes]) -> None:
+    note("\nStaying up until Ctrl-C, with a few calls a second to watch.")
+    note(f"  Redis     {up.redis_url}\n  ledger    {up.run.database_url}")
     note(f"  worker    process {up.worker.pid}, log {up.run.path / 'worker.log'}")
     note(f"  Flower    celery --broker={up.redis_url} flower --port=5555")
+    note(f"  status    gnomon status --watch --run {up.run.id}")
     while True:
-        time.sleep(1.0)
-        up.worker.ensure()
+        trickle(up.client, parse(lines, up.client.operations), up.worker.ensure)

@@ -23,7 +23,8 @@ def gate(*, run: RunName = None, live: Live = False, json: Json = False) -> int:
     """
     found = place(run, live=live)
     ledger = found.ledger()
-    decision = decide(gather(ledger, found.kinds()), Policy())
+    with ledger.reading() as reading:
+        decision = decide(gather(reading, found.kinds()), Policy())
     ledger.close()
     if json:
         print_json(decision.as_json())

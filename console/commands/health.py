@@ -42,6 +42,8 @@ def health(*, run: RunName = None, live: Live = False, json: Json = False) -> in
 
 
 def _outcome(check: Callable[[Place], str], found: Place) -> tuple[bool, str]:
+    if found.ended and check in (_redis, _workers):
+        return False, "gone, the run has ended"
     try:
         return True, check(found)
     except (GnomonError, LedgerError) as error:
@@ -59,8 +61,8 @@ def _redis(found: Place) -> str:
 
 def _ledger(found: Place) -> str:
     ledger = found.ledger()
-    with contextlib.closing(ledger):
-        return f"{ledger.done():,} captures judged"
+    with contextlib.closing(ledger), ledger.reading() as reading:
+        return f"{reading.done():,} captures judged"
 
 
 def _operations(found: Place) -> str:

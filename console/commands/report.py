@@ -38,7 +38,8 @@ def groups(*, run: RunName = None, live: Live = False, json: Json = False) -> in
     """
     found = place(run, live=live)
     ledger = found.ledger()
-    listed = ledger.groups()
+    with ledger.reading() as reading:
+        listed = reading.groups()
     ledger.close()
     if json:
         print_json([group_as_json(group) for group in listed])

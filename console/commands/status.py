@@ -16,6 +16,7 @@ from console.output import out, print_json
 from console.render import outcomes_table
 from console.report import Report, build
 from gnomon.publisher import connect
+from ledger import Ledger
 from worker.lanes import LaneStore
 
 REFRESH_S = 2.0
@@ -71,14 +72,22 @@ def _screen(found: Place) -> Group:
 def _report(found: Place) -> Report:
     ledger = found.ledger()
     try:
-        with contextlib.suppress(redis.RedisError):
-            ledger.fold_funnels(_store(found).funnels(range(found.settings.lanes)))
+        if not found.ended:
+            _fold(found, ledger)
         return build(ledger, found.kinds())
     finally:
         ledger.close()
 
 
+def _fold(found: Place, ledger: Ledger) -> None:
+    store = _store(found)
+    with contextlib.closing(store), contextlib.suppress(redis.RedisError):
+        ledger.fold_funnels(store.funnels(range(found.settings.lanes)))
+
+
 def _queue(found: Place) -> dict[str, Any]:
+    if found.ended:
+        return {"redis": "gone, the run has ended", "waiting_entries": 0, "producers": []}
     store = _store(found)
     try:
         waiting, producers = store.waiting(range(found.settings.lanes)), store.producers()

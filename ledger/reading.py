@@ -1,0 +1,93 @@
+"""Reads the ledger: everything asked of one `Reading` is from one moment, so that figures agree with each other."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from ledger.facts import COUNTED, FUNNEL, GRAVITY, Group, OperationSums, Position
+from ledger.models import EpochRow, FunnelRow, GroupRow, GroupUserRow, LaneRow, MinuteRow, ReasonRow, TallyRow, UserRow
+
+
+class Reading:
+    """One snapshot of the ledger."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def sums(self, epoch: int | None = None) -> dict[str, OperationSums]:
+        """Return funnel and outcomes of every operation, over one epoch or all."""
+        sums: defaultdict[str, OperationSums] = defaultdict(OperationSums)
+        for row in self._summed(FunnelRow, FUNNEL, epoch):
+            sums[row["operation"]].funnel = Counter({name: int(row[name]) for name in FUNNEL})
+        for row in self._summed(TallyRow, (*map(str, COUNTED), "excluded_returned"), epoch):
+            sums[row["operation"]].outcomes = Counter({str(name): int(row[name]) for name in COUNTED})
+            sums[row["operation"]].excluded_returned = int(row["excluded_returned"])
+        return dict(sorted(sums.items()))
+
+    def done(self) -> int:
+        """Return how many captures all lanes have finished, counted apart from the tallies."""
+        return self._scalar(select(func.sum(LaneRow.done)))
+
+    def positions(self) -> dict[int, Position]:
+        """Return how far each lane is drained."""
+        query = select(LaneRow.lane, LaneRow.read_ms, LaneRow.read_seq, LaneRow.cut_us, LaneRow.cut_id)
+        rows = self._connection.execute(query)
+        return {row.lane: Position((row.read_ms, row.read_seq), (row.cut_us, row.cut_id)) for row in rows}
+
+    def reasons(self, epoch: int | None = None) -> list[tuple[str, str, str, int]]:
+        """Return operation, outcome, reason and count, most frequent first."""
+        total = func.sum(ReasonRow.count)
+        query = select(ReasonRow.operation, ReasonRow.outcome, ReasonRow.reason, total)
+        query = query.group_by(ReasonRow.operation, ReasonRow.outcome, ReasonRow.reason).order_by(total.desc())
+        if epoch is not None:
+            query = query.where(ReasonRow.epoch == epoch)
+        return [(row[0], row[1], row[2], int(row[3])) for row in self._connection.execute(query)]
+
+    def groups(self) -> list[Group]:
+        """Return all groups, the gravest and largest first."""
+        users = select(GroupUserRow.group_id, func.count().label("users")).group_by(GroupUserRow.group_id).subquery()
+        query = select(GroupRow, users.c.users).join(users, users.c.group_id == GroupRow.id)
+        names = Group.__dataclass_fields__
+        rows = self._connection.execute(query).mappings()
+        found = [Group(**{name: row[name] for name in names}) for row in rows]
+        return sorted(found, key=lambda group: (GRAVITY.index(group.severity), -group.count, group.id))
+
+    def clusters(self, epoch: int) -> dict[str, list[dict[str, Any]]]:
+        """Return, for each operation, its outcomes by exposure and cluster of users."""
+        clusters: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+        for row in self._connection.execute(select(TallyRow).where(TallyRow.epoch == epoch)).mappings():
+            clusters[row["operation"]].append(dict(row))
+        return clusters
+
+    def epoch(self) -> EpochRow:
+        """Return the epoch that is open."""
+        query = select(EpochRow).where(EpochRow.closed_at.is_(None)).order_by(EpochRow.epoch.desc()).limit(1)
+        return EpochRow(**self._connection.execute(query).mappings().one())
+
+    def distinct_users(self, epoch: int) -> int:
+        """Return how many users an epoch saw."""
+        return self._scalar(select(func.count()).select_from(UserRow).where(UserRow.epoch == epoch))
+
+    def hours(self, epoch: int) -> int:
+        """Return how many distinct hours of an epoch hold calls."""
+        minutes = select(MinuteRow.minute).where(MinuteRow.epoch == epoch).distinct()
+        return len({minute // 60 for minute in self._connection.scalars(minutes)})
+
+    def now(self) -> datetime:
+        """Return the database's own time."""
+        found = self._connection.scalar(select(func.now()))
+        assert isinstance(found, datetime)
+        return found
+
+    def _summed(self, model: Any, names: tuple[str, ...], epoch: int | None) -> list[Mapping[str, Any]]:
+        columns = [func.coalesce(func.sum(getattr(model, name)), 0).label(name) for name in names]
+        query = select(model.operation, *columns).group_by(model.operation)
+        if epoch is not None:
+            query = query.where(model.epoch == epoch)
+        return [dict(row) for row in self._connection.execute(query).mappings()]
+
+    def _scalar(self, query: Any) -> int:
+        return int(self._connection.scalar(query) or 0)

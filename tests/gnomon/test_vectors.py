@@ -1,0 +1,109 @@
+"""The golden vectors of `live/wire`: what every client of every language computes, writes and reads alike."""
+
+import base64
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from gnomon import hashing
+from gnomon.errors import WireError
+from gnomon.hashing import bucket_of, cluster_of, lane_of, sampled, stable_hash, user_digest
+from gnomon.wire import VERSION, decode, encode, pack, unpack
+
+WIRE = Path(__file__).parent.parent.parent / "live" / "wire"
+HASHES = json.loads((WIRE / "hashes.json").read_text(encoding="ascii"))
+CAPTURES = json.loads((WIRE / "captures.json").read_text(encoding="ascii"))
+LINES = {vector["name"]: vector["line"] for vector in CAPTURES["captures"]}
+
+
+def vectors(kind):
+    return [pytest.param(vector, id=vector["name"]) for vector in CAPTURES[kind]]
+
+
+def decoded(capture):
+    """A capture as plain JSON values, with what its line left out filled in."""
+    document = {name: getattr(capture, name) for name in capture.__struct_fields__}
+    sides = {
+        name: side_of(document.pop(name)) for name in ("legacy", "enhanced") if document[name] is not msgspec.UNSET
+    }
+    present = {name: value for name, value in document.items() if value is not msgspec.UNSET}
+    return {**present, "args": json.loads(bytes(capture.args)), **sides}
+
+
+def side_of(side):
+    document = {"duration_us": side.duration_us}
+    if side.returned is not msgspec.UNSET:
+        document["returned"] = json.loads(bytes(side.returned))
+    if side.raised is not msgspec.UNSET:
+        raised = side.raised
+        document["raised"] = {name: getattr(raised, name) for name in raised.__struct_fields__}
+    return document
+
+
+@pytest.mark.parametrize("vector", HASHES["users"], ids=lambda vector: ascii(vector["user"])[:30])
+def test_a_user_has_the_same_places_everywhere(vector):
+    """Lane, rollout bucket, sample, cluster and digest, whatever characters the id is made of."""
+    user = vector["user"]
+    assert lane_of(user, HASHES["sizes"]["lane"]) == vector["lane"]
+    assert bucket_of(user) == vector["bucket"]
+    assert stable_hash(hashing.SAMPLE_SALT, user, hashing.SAMPLES) == vector["sample"]
+    assert cluster_of(user) == vector["cluster"]
+    assert user_digest(user) == vector["digest"]
+
+
+@pytest.mark.parametrize("vector", HASHES["users"], ids=lambda vector: ascii(vector["user"])[:30])
+def test_a_user_is_sampled_above_their_place(vector):
+    """Half a place below, the user is outside; half a place above, inside."""
+    assert not sampled(vector["user"], (vector["sample"] - 0.5) / hashing.SAMPLES)
+    assert sampled(vector["user"], (vector["sample"] + 0.5) / hashing.SAMPLES)
+
+
+def test_salts_and_sizes_are_frozen():
+    """Changing one would move every user at once."""
+    salts = {
+        name.removesuffix("_SALT").lower(): value for name, value in vars(hashing).items() if name.endswith("_SALT")
+    }
+    assert salts == HASHES["salts"]
+    sizes = {"bucket": hashing.BUCKETS, "sample": hashing.SAMPLES, "cluster": hashing.CLUSTERS}
+    assert {**sizes, "lane": HASHES["sizes"]["lane"]} == HASHES["sizes"]
+
+
+@pytest.mark.parametrize("vector", vectors("captures"))
+def test_a_capture_is_read_as_it_was_meant(vector):
+    """Every field, and the default of each that was left out."""
+    assert decoded(decode(vector["line"].encode())) == vector["decoded"]
+
+
+@pytest.mark.parametrize("vector", vectors("captures"))
+def test_a_capture_is_written_as_it_was(vector):
+    """This client leaves out what has its default, and keeps its order of fields."""
+    assert encode(decode(vector["line"].encode())).decode() == vector["line"]
+
+
+@pytest.mark.parametrize("vector", vectors("unknown_fields"))
+def test_an_unknown_field_is_passed_over(vector):
+    """A client may know more than its reader."""
+    assert decode(vector["line"].encode()) == decode(LINES[vector["same_as"]].encode())
+
+
+@pytest.mark.parametrize("vector", vectors("refused"))
+def test_what_is_no_capture_of_this_version_is_refused(vector):
+    """With the same word in every reader, for it is counted under it."""
+    with pytest.raises(WireError) as caught:
+        decode(vector["line"].encode())
+    assert caught.value.reason == vector["reason"]
+
+
+@pytest.mark.parametrize("vector", vectors("packs"))
+def test_a_pack_is_its_lines(vector):
+    """Compressed bytes may differ between writers, what comes out may not."""
+    lines = [line.encode() for line in vector["lines"]]
+    assert unpack(base64.b64decode(vector["payload_base64"])) == lines
+    assert unpack(pack(lines)) == lines
+
+
+def test_the_vectors_are_of_this_version():
+    """A new version has vectors of its own."""
+    assert {vector["decoded"]["v"] for vector in CAPTURES["captures"]} == {VERSION}
