@@ -7,7 +7,7 @@ mode, one engine a process.
 import os
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 from celery import Celery, shared_task
 from deepdiff import DeepDiff
@@ -16,7 +16,9 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
 from bench.operations import enhanced_recent
 
-app = Celery("baseline", broker=os.environ.get("BASELINE_BROKER_URL"))
+COMPARE: Final = "baseline.compare"
+
+app = Celery("baseline", broker=os.environ.get("BASELINE_BROKER_URL"), set_as_current=False)
 
 
 class Base(DeclarativeBase):
@@ -53,7 +55,7 @@ def database() -> Engine:
     return open_database(os.environ["BASELINE_DATABASE_URL"])
 
 
-@shared_task(name="baseline.compare", acks_late=True, ignore_result=True)
+@shared_task(name=COMPARE, acks_late=True, ignore_result=True)
 def compare(operation: str, args: dict[str, Any], legacy: list[dict[str, Any]]) -> None:
     """Ask enhanced the same, compare, and keep the result."""
     enhanced = enhanced_recent(**args)

@@ -18,6 +18,8 @@ from ledger import Ledger
 
 FLUSH_EVERY: Final = 2_000  # calls; the driver must never outrun the buffer, as a live application may
 FLUSH_S: Final = 30.0
+NAMESPACE: Final = "bench"
+LANES: Final = 64
 
 
 class Contender(Protocol):
@@ -85,7 +87,7 @@ def producing(broker_url: str) -> Iterator[Any]:
     """Give the baseline's task as a live application has it, which only sends."""
     app = Celery("producer", broker=broker_url, set_as_current=False)
     try:
-        yield app.tasks[baseline.compare.name]
+        yield app.tasks[baseline.COMPARE]
     finally:
         app.close()
 
@@ -139,10 +141,10 @@ def ours(folder: Path, redis_url: str) -> Iterator[Ours]:
     environment = {
         "GNOMON_REDIS_URL": redis_url,
         "GNOMON_DATABASE_URL": f"sqlite:///{folder}/ledger.sqlite3",
-        "GNOMON_NAMESPACE": "bench",
+        "GNOMON_NAMESPACE": NAMESPACE,
         "GNOMON_OPERATIONS": operations.__name__,
         "GNOMON_CONCURRENCY": str(PROCESSES),
-        "GNOMON_LANES": "64",
+        "GNOMON_LANES": str(LANES),
         "PYTHONPATH": str(ROOT),
     }
     _migrate(environment)
@@ -154,5 +156,5 @@ def ours(folder: Path, redis_url: str) -> Iterator[Ours]:
 
 
 def _migrate(environment: Mapping[str, str]) -> None:
-    with contextlib.closing(Ledger(environment["GNOMON_DATABASE_URL"], namespace="bench")) as ledger:
+    with contextlib.closing(Ledger(environment["GNOMON_DATABASE_URL"], namespace=NAMESPACE)) as ledger:
         ledger.migrate()

@@ -30,7 +30,7 @@ def show(benchmark: Benchmark, result: Result, console: Console) -> None:
         table.add_row(row.name, figure(row.median), between, row.unit, _ratio(row))
     console.print(table)
     for note in result.notes:
-        console.print(note, style="dim", markup=False)
+        console.print(note, style="dim", markup=False, soft_wrap=True)
 
 
 def as_json(benchmark: Benchmark, result: Result) -> dict[str, Any]:

@@ -42,6 +42,11 @@ def _code(command: Callable[[], int]) -> int:
     except BrokenPipeError:  # the reader has seen enough; what Python still wants to flush has nowhere to go
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except Exception as error:
+        if os.environ.get("GNOMON_DEBUG"):
+            raise
+        _say(f"unexpected {type(error).__name__}; GNOMON_DEBUG=1 shows where")  # its message may hold a payload
+        return EXIT_ERROR
 
 
 def _say(problem: str) -> None:

@@ -60,7 +60,8 @@ def _backlog() -> tuple[int, int]:
     lanes = LaneStore(connect(settings.redis_url.get_secret_value()), settings.namespace)
     ledger = Ledger(settings.database_url.get_secret_value(), namespace=settings.namespace)
     try:
-        return lanes.waiting(range(settings.lanes)), ledger.done()
+        with ledger.reading() as reading:
+            return lanes.waiting(range(settings.lanes)), reading.done()
     finally:
         lanes.close()
         ledger.close()

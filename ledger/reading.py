@@ -8,7 +8,18 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from ledger.facts import COUNTED, FUNNEL, GRAVITY, Group, OperationSums, Position
-from ledger.models import EpochRow, FunnelRow, GroupRow, GroupUserRow, LaneRow, MinuteRow, ReasonRow, TallyRow, UserRow
+from ledger.models import (
+    EpochRow,
+    FunnelRow,
+    GroupRow,
+    GroupUserRow,
+    Instant,
+    LaneRow,
+    MinuteRow,
+    ReasonRow,
+    TallyRow,
+    UserRow,
+)
 
 
 class Reading:
@@ -78,7 +89,7 @@ class Reading:
 
     def now(self) -> datetime:
         """Return the database's own time."""
-        found = self._connection.scalar(select(func.now()))
+        found = self._connection.scalar(select(func.now(type_=Instant())))
         assert isinstance(found, datetime)
         return found
 

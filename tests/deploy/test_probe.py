@@ -7,6 +7,7 @@ import pytest
 
 from deploy import probe
 from deploy.probe import BEAT_S, STALL_S, Look, progress
+from ledger import Ledger
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +61,18 @@ def test_a_part_that_does_not_answer_is_unhealthy(monkeypatch, capsys):
     monkeypatch.setattr(probe, "_backlog", refused)
     assert probe.main(["worker"]) == 1
     assert capsys.readouterr().out == "ConnectionError: refused\n"
+
+
+@pytest.mark.slow
+def test_a_worker_is_looked_at_in_redis_and_ledger(valkey_url, tmp_path, monkeypatch, capsys):
+    """The probe reads the same settings as the worker beside it, and leaves nothing open."""
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.sqlite3'}")
+    ledger.migrate()
+    ledger.close()
+    monkeypatch.setenv("GNOMON_REDIS_URL", valkey_url)
+    monkeypatch.setenv("GNOMON_DATABASE_URL", f"sqlite:///{tmp_path / 'ledger.sqlite3'}")
+    assert probe.main(["worker"]) == 0
+    assert capsys.readouterr().out == "0 entries wait, 0 captures done\n"
 
 
 @pytest.mark.parametrize("ending", ["", ".dat"])

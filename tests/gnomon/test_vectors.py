@@ -8,11 +8,18 @@ import msgspec
 import pytest
 
 from gnomon import hashing
+from gnomon.buffer import WRITE_HOLDS_US
 from gnomon.errors import WireError
 from gnomon.hashing import bucket_of, cluster_of, lane_of, sampled, stable_hash, user_digest
-from gnomon.wire import VERSION, decode, encode, pack, unpack
+from gnomon.keys import Keys, LaneKeys
+from gnomon.outbox import BATCH_CAPTURES, PACK_BYTES, PACK_CAPTURES
+from gnomon.publisher import BEAT_LIFETIME_MS, BEAT_S, HIGH_WATER_LIFETIME_MS, HINT_LIFETIME_MS
+from gnomon.tap import MESSAGE_CHARS
+from gnomon.wire import MAX_PACK_BYTES, VERSION, Capture, Raised, Side, decode, encode, pack, unpack
 
-WIRE = Path(__file__).parent.parent.parent / "live" / "wire"
+ROOT = Path(__file__).parent.parent.parent
+PAGE = (ROOT / "docs" / "wire.md").read_text(encoding="utf-8")
+WIRE = ROOT / "live" / "wire"
 HASHES = json.loads((WIRE / "hashes.json").read_text(encoding="ascii"))
 CAPTURES = json.loads((WIRE / "captures.json").read_text(encoding="ascii"))
 LINES = {vector["name"]: vector["line"] for vector in CAPTURES["captures"]}
@@ -102,6 +109,35 @@ def test_a_pack_is_its_lines(vector):
     lines = [line.encode() for line in vector["lines"]]
     assert unpack(base64.b64decode(vector["payload_base64"])) == lines
     assert unpack(pack(lines)) == lines
+
+
+def test_the_page_names_every_field():
+    """`docs/wire.md` describes captures, sides and exceptions as they are."""
+    fields = {name for kind in (Capture, Side, Raised) for name in kind.__struct_fields__}
+    assert {name for name in fields if f"`{name}`" not in PAGE} == set()
+
+
+def test_the_page_names_every_key():
+    """`docs/wire.md` lists all Redis keys."""
+    keys = Keys("NS")
+    lane = {name: getattr(keys.lane(7), name) for name in vars(LaneKeys) if isinstance(vars(LaneKeys)[name], property)}
+    found = [*lane.values(), keys.lane(7).high_water("PRODUCER"), keys.producer("PRODUCER"), keys.queue]
+    found += [keys.producers, keys.watermarks, keys.flags]
+    assert [key for key in found if f"`{key.replace('NS:7', 'NS:L')}`" not in PAGE] == []
+
+
+def test_the_page_states_the_limits():
+    """`docs/wire.md` has the figures of the code."""
+    assert f"A pack ends at {PACK_CAPTURES} captures" in PAGE
+    assert f"would exceed {PACK_BYTES // 1024} KiB" in PAGE
+    assert f"at most {BATCH_CAPTURES} captures" in PAGE
+    assert f"grows beyond {MAX_PACK_BYTES // 1024**2} MiB" in PAGE
+    assert f"its first {MESSAGE_CHARS} characters" in PAGE
+    assert f"Every {BEAT_S * 1_000:.0f} ms" in PAGE
+    assert f"its id, life\n({BEAT_LIFETIME_MS:,} ms)" in PAGE
+    assert f"life of the scheduled flag ({HINT_LIFETIME_MS:,} ms)" in PAGE
+    assert f"high-water mark ({HIGH_WATER_LIFETIME_MS:,} ms)" in PAGE
+    assert f"more than {WRITE_HOLDS_US // 1_000_000} s holds it no longer" in PAGE
 
 
 def test_the_vectors_are_of_this_version():

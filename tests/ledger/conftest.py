@@ -59,6 +59,17 @@ def dump(url) -> Iterator[Callable[[], dict[str, list[dict[str, Any]]]]]:
     engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def read() -> Callable[..., Any]:
+    """Ask one thing of a ledger, by name, in a snapshot of its own."""
+
+    def asked(ledger: Ledger, name: str, *args: Any) -> Any:
+        with ledger.reading() as reading:
+            return getattr(reading, name)(*args)
+
+    return asked
+
+
 class Holder:
     """Holds one lane and commits to it, each commit one step on."""
 
