@@ -110,11 +110,13 @@ class Ours:
 
     def done(self) -> int:
         """Return how many captures the lanes have finished."""
-        return self._ledger.done()
+        with self._ledger.reading() as reading:
+            return reading.done()
 
     def differing(self) -> int:
         """Return how many diverged."""
-        return sum(sums.outcomes["diverged"] for sums in self._ledger.sums().values())
+        with self._ledger.reading() as reading:
+            return sum(sums.outcomes["diverged"] for sums in reading.sums().values())
 
     def close(self) -> None:
         """Close its connections."""

@@ -1,6 +1,6 @@
 """The answers that every benchmark works on: a user's recent memories, the same on every machine and in every run.
 
-One answer is 10 items of 6 fields, about 1.7 KB of JSON as a capture. In a tenth of the answers the enhanced side has
+One answer is 10 items of 6 fields, about 1.7 KB of JSON. In a tenth of the answers the enhanced side has
 one item edited.
 """
 
@@ -62,7 +62,7 @@ _WORDS: Final = [
 
 def user_of(number: int) -> str:
     """Return whose call the `number`th is: users take turns."""
-    return f"user-{number % USERS:04d}"
+    return f"u-{number % USERS:04d}"
 
 
 def differs(number: int) -> bool:
@@ -80,7 +80,7 @@ def edited(memories: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
     changed = list(memories)
     place = number % len(memories)
     memory = memories[place]
-    metadata = {**memory["metadata"], "price": memory["metadata"]["price"] + 5}
+    metadata = {**memory["metadata"], "turn": memory["metadata"]["turn"] + 1}
     changed[place] = {**memory, "content": memory["content"].upper(), "metadata": metadata}
     return changed
 
@@ -88,10 +88,10 @@ def edited(memories: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
 def _memory(user_id: str, number: int, place: int) -> dict[str, Any]:
     seed = number * 31 + place * 7
     return {
-        "id": f"{number:06x}{place:02x}",
+        "id": f"m{number:x}-{place}",
         "user_id": user_id,
         "memory_type": _TYPES[seed % 4],
-        "content": " ".join([_WORDS[seed * step % len(_WORDS)] for step in (1, 3, 11)]),
-        "metadata": {"price": 700 + seed % 900},
-        "created_at": f"2026-01-{1 + seed % 28:02d}T{seed % 24:02d}:{seed % 60:02d}:00.{seed % 1_000_000:06d}+00:00",
+        "content": " ".join([_WORDS[seed * step % len(_WORDS)] for step in (1, 3)]),
+        "metadata": {"slot": _WORDS[seed * 5 % len(_WORDS)], "turn": seed % 40},
+        "created_at": f"2026-01-{1 + seed % 28:02d}T{seed % 24:02d}:{seed % 60:02d}:00.{seed % 1_000_000:06d}Z",
     }

@@ -285,7 +285,7 @@ def test_connections_killed_while_appending_double_nothing(make, server):
 
 
 def test_a_full_lane_refuses_and_nothing_is_half_written(make, server):
-    """Over its byte cap a lane takes no more; what does not fit the buffer is shed, the rest goes in when there is room."""
+    """Over its byte cap a lane takes no more; what the buffer cannot hold is lost and counted, the rest waits."""
     client = make(GNOMON_LANE_BYTES="3000", GNOMON_BUFFER_CAPTURES="10")
     save = save_operation(client)
     for n in range(40):

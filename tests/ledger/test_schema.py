@@ -13,6 +13,20 @@ from ledger.models import Base
 from ledger.schema import config
 
 
+@pytest.fixture
+def url(empty_url) -> str:
+    """Begin without tables: they are what is tested."""
+    return empty_url
+
+
+@pytest.fixture
+def ledger(open_ledger) -> Ledger:
+    """Give a ledger migrated just now."""
+    made = open_ledger()
+    made.migrate()
+    return made
+
+
 def names(engine) -> set[str]:
     return set(sa.inspect(engine).get_table_names())
 

@@ -1,0 +1,189 @@
+"""`gnomon run` from end to end: real Valkey, real Celery worker, SQLite and PostgreSQL."""
+
+import json
+import os
+import signal
+import threading
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+FUNNEL = ["not_sampled", "unserialisable", "oversize", "shed", "publish_failed", "captured"]
+OUTCOMES = (
+    "match ignored diverged failed inconclusive excluded parked expired discarded erased lost pending".split()  # noqa: SIM905
+)
+
+
+def check_sums(report) -> None:
+    """Both sums are exact and every name is there."""
+    assert list(report["funnel"]) == FUNNEL
+    assert list(report["outcomes"]) == OUTCOMES
+    assert report["eligible"] == sum(report["funnel"].values())
+    assert report["funnel"]["captured"] == sum(report["outcomes"].values())
+    for name in OUTCOMES:
+        assert report["outcomes"][name] == sum(op["outcomes"][name] for op in report["operations"].values())
+
+
+def processes_below(folder: Path) -> list[int]:
+    """Every process that works in `folder` or names it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if str(folder) in (entry / "cmdline").read_text() + str((entry / "cwd").readlink()):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def test_real_calls_are_captured_replayed_and_judged(gnomon, traffic, conversations):
+    """Every call eligible, both sums exact, nothing pending, memory all match; nothing is left running."""
+    ran = gnomon("run", traffic, "--json")
+    assert ran.code == 0
+    report = ran.json
+    check_sums(report)
+    assert report["eligible"] == len(conversations)
+    assert report["outcomes"]["pending"] == report["outcomes"]["excluded"] == report["outcomes"]["failed"] == 0
+    for name in ("memory.save", "memory.recent"):
+        operation = report["operations"][name]
+        assert operation["outcomes"]["match"] == operation["eligible"] > 0
+    assert {group["operation"] for group in report["groups"]} <= {"chat.send"}
+    assert report["gate"]["state"] in ("collecting", "hold")
+    assert {criterion["name"] for criterion in report["gate"]["criteria"]} >= {"dwell", "users", "evidence"}
+    assert report["comparisons_per_s"] > 0
+    assert processes_below(gnomon.folder) == []
+
+
+def test_the_latest_run_can_be_looked_at_afterwards(gnomon, traffic):
+    """report, groups, gate and status read the ledger of the run, which needs nothing running."""
+    first = gnomon("run", traffic, "--json").json
+    again = gnomon("report", "--json").json
+    assert {key: again[key] for key in again if key not in ("seconds", "comparisons_per_s", "gate")} == {
+        key: first[key] for key in first if key not in ("seconds", "comparisons_per_s", "gate")
+    }
+    assert gnomon("groups", "--json").json == first["groups"]
+    gate = gnomon("gate", "--json")
+    assert (gate.code, gate.json["state"]) == (1, first["gate"]["state"])
+    status = gnomon("status", "--json").json
+    assert (status["eligible"], status["imbalance"]) == (first["eligible"], [])
+    assert gnomon("health", "--json").json["details"]["ledger"]["ok"]
+    text = gnomon("report").out
+    assert "What was captured" in text
+    assert "The gate" in text
+
+
+def test_what_the_enhanced_system_drops_is_found_and_nothing_else(gnomon, traffic, conversations):
+    """As many divergent reads as an independent count says; each one a loss."""
+    report = gnomon("run", traffic, "--json", GNOMON_OPERATIONS="examples.variants.drops_every_50th").json
+    saved: defaultdict[str, list[str]] = defaultdict(list)
+    hit = 0
+    for entry in conversations:
+        mine, args = saved[entry["user_id"]], entry["args"]
+        if entry["operation"] == "memory.save":
+            mine.append(args["memory_type"])
+        elif entry["operation"] == "memory.recent":
+            wanted = args.get("memory_type")
+            places = [n for n, kind in enumerate(mine, 1) if wanted in (None, kind)][-args.get("limit", 10) :]
+            hit += any(place % 50 == 0 for place in places)
+    assert hit > 0
+    assert report["operations"]["memory.recent"]["outcomes"]["diverged"] == hit
+    [group] = [group for group in report["groups"] if group["operation"] == "memory.recent"]
+    assert (group["kind"], group["severity"], group["count"]) == ("lost", "critical", hit)
+
+
+def test_killing_the_worker_changes_no_count(gnomon, traffic):
+    """kill -9 of the worker's whole group in the middle of a run: a new one goes on, the counts are the same."""
+    calm = gnomon("run", traffic, "--json").json
+    running = gnomon.start("run", traffic, "--json")
+    killed = threading.Event()
+    runs = gnomon.folder / ".gnomon" / "runs"
+    while not killed.wait(0.05):
+        assert running.poll() is None, "the run ended before its worker could be killed"
+        log = max(runs.iterdir()) / "worker.log"
+        if log.exists() and b"gnomon.drain" in log.read_bytes():
+            for pid in workers_of(log.parent):
+                os.killpg(pid, signal.SIGKILL)
+                killed.set()
+    out, err = running.communicate(timeout=120)
+    assert running.returncode == 0, err
+    report = json.loads(out)
+    check_sums(report)
+    assert {key: report[key] for key in ("eligible", "funnel", "outcomes", "operations")} == {
+        key: calm[key] for key in ("eligible", "funnel", "outcomes", "operations")
+    }
+    assert "The worker had died" in err
+
+
+def workers_of(run: Path) -> list[int]:
+    """Main processes of the workers of a run: those that lead a process group."""
+    return [pid for pid in processes_below(run) if os.getpgid(pid) == pid and "beat" in _command(pid)]
+
+
+def _command(pid: int) -> str:
+    return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
+
+
+def test_postgres_and_a_configured_redis_give_the_same_counts(gnomon, traffic, postgres_url, valkey_url):
+    """The configured servers instead of the embedded ones, twice on the same: each run has its own tables and lanes."""
+    embedded = gnomon("run", traffic, "--json").json
+    servers = {"GNOMON_DATABASE_URL": postgres_url, "GNOMON_REDIS_URL": valkey_url}
+    for _ in range(2):
+        ran = gnomon("run", traffic, "--json", **servers)
+        assert ran.code == 0, ran.err
+        check_sums(ran.json)
+        assert [ran.json[key] for key in ("eligible", "funnel", "outcomes")] == [
+            embedded[key] for key in ("eligible", "funnel", "outcomes")
+        ]
+
+
+def test_recorded_outcomes_are_used_instead_of_calling_legacy(gnomon, conversations):
+    """`returned` and `raised` in the file are legacy's outcome; enhanced is replayed against them."""
+    base = {"at": "2026-01-05T08:00:00Z", "user_id": "ann"}
+    recent = {**base, "operation": "memory.recent", "args": {"memory_type": None, "limit": 5}}
+    lines = [
+        {**recent, "returned": [], "duration_ms": 12.5},
+        {**recent, "returned": [{"id": "x", "user_id": "ann", "memory_type": "note", "content": "c", "metadata": {}}]},
+        {**recent, "raised": {"type": "TimeoutError", "message": "slow"}},
+    ]
+    (gnomon.folder / "recorded.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    report = gnomon("run", "recorded.jsonl", "--json").json
+    check_sums(report)
+    assert (report["outcomes"]["match"], report["outcomes"]["diverged"]) == (1, 2)
+
+
+def test_sampling_as_in_production_leaves_most_chat_out(gnomon, traffic):
+    """`--sample`: chat is sampled by user, and what is left out is counted."""
+    report = gnomon("run", traffic, "--json", "--sample").json
+    check_sums(report)
+    assert report["funnel"]["not_sampled"] > 0
+
+
+def test_interrupted_it_tidies_up(gnomon, traffic):
+    """SIGTERM in the middle: one line, exit code 130, nothing left running."""
+    running = gnomon.start("demo", "--stay")
+    lines = iter(running.stderr.readline, "")
+    assert any("Staying up" in line for line in lines)
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "gnomon: interrupted" in err
+    assert processes_below(gnomon.folder) == []
+
+
+def test_real_traffic_in_full(gnomon):
+    """46,015 calls of 152 users: all memory calls match, chat differs in a handful of groups."""
+    shared = Path(__file__).parents[2] / ".." / "shared" / "data" / "homes_traffic.jsonl"
+    if not shared.exists():
+        pytest.skip("the real traffic is not beside this checkout")
+    if not os.environ.get("GNOMON_TEST_FULL"):
+        pytest.skip("a minute long: GNOMON_TEST_FULL=1 runs it")
+    report = gnomon("run", str(shared), "--json").json
+    check_sums(report)
+    assert report["eligible"] == 46_015
+    memory = [report["operations"][name]["outcomes"]["match"] for name in ("memory.save", "memory.recent")]
+    assert memory == [29_064, 6_536]
+    assert 0 < len(report["groups"]) < 6
