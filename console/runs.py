@@ -9,9 +9,10 @@ from secrets import token_hex
 from typing import Final
 
 import msgspec
+from sqlalchemy.engine import URL
 
 from console.errors import UsageError
-from ledger import database_url
+from ledger import LedgerError, database_url
 
 ROOT: Final = Path(".gnomon") / "runs"
 _MANIFEST: Final = "run.json"
@@ -84,12 +85,19 @@ def new_run(*, operations: str, traffic: str = "", environ: Mapping[str, str] = 
 
 
 def _place(configured: str, schema: str, folder: Path) -> Place:
-    if not configured or database_url(configured).get_backend_name() == "sqlite":
+    if not configured or _url(configured).get_backend_name() == "sqlite":
         files = (f"sqlite:///{folder / name}.sqlite3" for name in ("ledger", "legacy", "enhanced"))
         return Place(*files)
-    url = database_url(configured).update_query_dict({"options": f"-csearch_path={schema}"})
+    url = _url(configured).update_query_dict({"options": f"-csearch_path={schema}"})
     spelled = url.render_as_string(hide_password=False)
     return Place(spelled, spelled, spelled)
+
+
+def _url(configured: str) -> URL:
+    try:
+        return database_url(configured)
+    except LedgerError as error:
+        raise UsageError(f"GNOMON_DATABASE_URL: {error}") from None
 
 
 def schema_of(run: Run) -> str | None:

@@ -64,6 +64,8 @@ class Session:
 def session(run: Run) -> Iterator[Session]:
     """Bring a run up and, whatever happens, down again."""
     with contextlib.ExitStack() as stack:
+        if run.redis_url:
+            load(redis_url=run.redis_url, database_url=run.database_url)  # names what is malformed before using it
         redis_url = run.redis_url or stack.enter_context(embedded_valkey(run.path / "valkey"))
         _check_redis(redis_url)
         msgspec.structs.replace(run, up=redis_url).save()

@@ -1,6 +1,14 @@
 """The workers: lanes in, replays side by side, verdicts to the ledger."""
 
-from worker import lifecycle
-from worker.app import app
+from typing import Any
 
-__all__ = ["app", "lifecycle"]
+__all__ = ["app"]
+
+
+def __getattr__(name: str) -> Any:
+    """Make the Celery application when it is first asked for: half of the console needs only the settings."""
+    if name != "app":
+        raise AttributeError(name)
+    from worker.app import app
+
+    return app

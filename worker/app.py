@@ -3,8 +3,10 @@
 from celery import Celery
 
 from gnomon.hints import DRAIN_TASK
+from worker import lifecycle
 
 app = Celery("gnomon")
+lifecycle.connect()
 app.config_from_object("worker.celeryconfig")
 
 

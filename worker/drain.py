@@ -21,7 +21,7 @@ from worker.replay import Replayer
 log = structlog.get_logger()
 
 IN_FLIGHT: Final = 64  # replays of one process, running and queued, before no further lane is taken
-TURN_S: Final = 20.0  # then others may have the process; long enough to keep hints rare
+TURN_S: Final = 10.0  # then others may have the process; long enough to keep hints rare
 IDLE_S: Final = 0.1  # between two looks at a watermark that holds everything back; beats come every 0.25 s
 
 

@@ -50,6 +50,8 @@ class Engine:
         except (LedgerError, redis.RedisError, OSError) as error:
             # nothing was committed that was not also recorded; the sweeper asks again
             log.error("drain.interrupted", error=type(error).__name__, detail=str(error))  # noqa: TRY400 — a word will do
+        except Exception as error:  # an error of ours must not end the worker, and its message may hold a payload
+            log.error("drain.failed", error=type(error).__name__)  # noqa: TRY400
         self.exhausted = drain.abandoned > 0
         log.info("drain.done", **drain.counts)
         return drain.counts

@@ -14,7 +14,7 @@ from worker.replay import unreadable
 from worker.selection import Selection, select
 
 READ_ENTRIES: Final = 64  # about 500 captures of busy traffic: one commit of 5 to 10 ms
-HELD_ENTRIES: Final = 4_096  # what may be remembered of a lane that the watermark holds back
+BATCH_CAPTURES: Final = 2_000  # a commit of 0.1 s; what a watermark held back for long comes in several
 EXTEND_S: Final = 2.0
 
 
@@ -64,7 +64,7 @@ class HeldLane:
         `watermark` was asked for before reading: everything below it has been appended by then.
         """
         cut = self._read(watermark)
-        selection = select(self._entries, self.position, cut)
+        selection = select(self._entries, self.position, cut, limit=BATCH_CAPTURES)
         if not selection.count:
             return False
         self._selection = selection
@@ -72,9 +72,13 @@ class HeldLane:
         return True
 
     def _read(self, watermark: int) -> int:
-        """Read what is new, always through the position; return the cut that holds for what was read."""
+        """Read what is new, always through the position; return the cut that holds for what was read.
+
+        Bounded by the lane's byte cap alone: while a watermark holds everything back, only the end of the stream shows
+        how far it may go.
+        """
         last = self._entries[-1].id if self._entries else (0, 0)
-        while len(self._entries) < HELD_ENTRIES:
+        while True:
             fresh = self.lanes.read(self.number, last, READ_ENTRIES)
             self._entries += fresh
             if len(fresh) < READ_ENTRIES:
@@ -84,7 +88,6 @@ class HeldLane:
             promised = max(entry.watermark for entry in self._entries)
             if last >= self.position.read and select(self._entries, self.position, promised).count:
                 return promised
-        return max(entry.watermark for entry in self._entries)
 
     def finish(self) -> bool:
         """Commit the batch if all its users are through; False while they are not."""

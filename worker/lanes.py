@@ -12,10 +12,11 @@ from gnomon.errors import WireError
 from gnomon.keys import Keys
 from gnomon.publisher import HINT_LIFETIME_MS
 from gnomon.scripts import BEAT, EXTEND, JOURNAL, RELEASE, TRIM
-from gnomon.wire import Capture, decode, unpack
+from gnomon.wire import Capture, CaptureId, Moment, decode, unpack
 from ledger import Finding, FunnelKey
 
 LEASE_MS: Final = 15_000  # longer than the slowest batch between two extensions (2 s, with 64 stuck replays)
+MOST_CAPTURES: Final = 4_096  # in one entry; producers pack 32
 
 EntryId = tuple[int, int]
 
@@ -164,7 +165,8 @@ def _entry(raw_id: bytes, fields: dict[bytes, bytes]) -> LaneEntry:
 
 
 def _items(ms: int, entry_id: str, fields: dict[bytes, bytes]) -> Iterator[LaneItem]:
-    count = int(fields.get(b"n", 1))
+    promised = fields.get(b"n", b"")
+    count = min(int(promised), MOST_CAPTURES) if promised.isdigit() else 1
     payload = fields.get(b"p", b"")
     try:
         lines = unpack(payload)
@@ -172,7 +174,7 @@ def _items(ms: int, entry_id: str, fields: dict[bytes, bytes]) -> Iterator[LaneI
         lines, reason = [], error.reason
     else:
         reason = "malformed"
-    for line in lines[:count]:
+    for line in lines:
         yield _item(line)
     # what the entry says it holds and does not: each is accounted for
     for missing in range(len(lines), count):
@@ -180,8 +182,8 @@ def _items(ms: int, entry_id: str, fields: dict[bytes, bytes]) -> Iterator[LaneI
 
 
 class _Loose(msgspec.Struct):
-    id: str
-    end: int
+    id: CaptureId
+    end: Moment
 
 
 def _item(line: bytes) -> LaneItem:
@@ -199,7 +201,7 @@ def _order_of(line: bytes) -> tuple[int, str]:
         loose = msgspec.json.decode(line, type=_Loose)
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return (1, f"unreadable-{hash_of(line)}")
-    return (loose.end, loose.id[:64])
+    return (loose.end, loose.id)
 
 
 def hash_of(line: bytes) -> str:

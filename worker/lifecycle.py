@@ -41,20 +41,17 @@ def configure_logging(*, level: int = logging.INFO, json: bool | None = None) ->
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-@setup_logging.connect
 def _set_up_logging(loglevel: int | str | None = None, **_: Any) -> None:
     level = logging.getLevelName(loglevel) if isinstance(loglevel, str) else loglevel
     configure_logging(level=level if isinstance(level, int) else logging.INFO)
 
 
-@worker_process_init.connect
 def _start_child(**_: Any) -> None:
     from worker.engine import forget  # the engine imports the application, which imports this module
 
     forget()
 
 
-@task_prerun.connect
 def _bind(task_id: str, task: Any, args: Any, **_: Any) -> None:
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(task=task.name, task_id=task_id)
@@ -62,6 +59,13 @@ def _bind(task_id: str, task: Any, args: Any, **_: Any) -> None:
         structlog.contextvars.bind_contextvars(lane=args[0])
 
 
-@task_postrun.connect
 def _unbind(**_: Any) -> None:
     structlog.contextvars.clear_contextvars()
+
+
+def connect() -> None:
+    """Have Celery call the functions above."""
+    setup_logging.connect(_set_up_logging)
+    worker_process_init.connect(_start_child)
+    task_prerun.connect(_bind)
+    task_postrun.connect(_unbind)

@@ -1,6 +1,7 @@
 """What workers and the console can set: read once from the environment, frozen; a bad value fails here, by name."""
 
 import os
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
@@ -8,7 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gnomon.errors import ConfigurationError
-from gnomon.settings import REDIS_SCHEMES, redacted
+from gnomon.settings import NAMESPACE_EXPECTED, REDIS_EXPECTED, namespace, redacted, redis_url
 from ledger import LedgerError, database_url
 
 PREFIX: Final = "GNOMON_"
@@ -33,8 +34,13 @@ class WorkerSettings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis_url(cls, value: SecretStr) -> SecretStr:
-        if value.get_secret_value().partition("://")[0] not in REDIS_SCHEMES:
-            raise ValueError("expected redis://HOST:PORT/DB, rediss://… or unix:///PATH")
+        _checked(redis_url, value.get_secret_value(), REDIS_EXPECTED)
+        return value
+
+    @field_validator("namespace")
+    @classmethod
+    def _namespace(cls, value: str) -> str:
+        _checked(namespace, value, NAMESPACE_EXPECTED)
         return value
 
     @field_validator("database_url")
@@ -56,6 +62,13 @@ class WorkerSettings(BaseSettings):
     def operation_modules(self) -> tuple[str, ...]:
         """The dotted names of the modules that register operations."""
         return tuple(name.strip() for name in self.operations.split(",") if name.strip())
+
+
+def _checked(parse: Callable[[str], object], text: str, expected: str) -> None:
+    try:
+        parse(text)
+    except ValueError:
+        raise ValueError(expected) from None
 
 
 def load(**overrides: Any) -> WorkerSettings:

@@ -4,7 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ class Gnomon:
 
     folder: Path
     environ: dict[str, str]
+    started: "list[subprocess.Popen[str]]" = field(default_factory=list)
 
     def __call__(self, *arguments: str, **environ: str) -> Ran:
         done = subprocess.run(
@@ -45,7 +47,7 @@ class Gnomon:
         return Ran(done.returncode, done.stdout, done.stderr)
 
     def start(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "console", *arguments],
             cwd=self.folder,
             env={**self.environ, **environ},
@@ -53,23 +55,75 @@ class Gnomon:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End what a failed test left running."""
+        for process in self.started:
+            if process.returncode is None:
+                process.terminate()
+                process.communicate(timeout=60)
+
+
+def command_in(folder: Path) -> Gnomon:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GNOMON_", "ENHANCED_"))}
+    return Gnomon(folder, {**kept, "COLUMNS": "120", "NO_COLOR": "1"})
 
 
 @pytest.fixture
-def gnomon(tmp_path) -> Gnomon:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("GNOMON_", "ENHANCED_"))}
-    return Gnomon(tmp_path, {**kept, "COLUMNS": "120", "NO_COLOR": "1"})
+def gnomon(tmp_path) -> Iterator[Gnomon]:
+    command = command_in(tmp_path)
+    yield command
+    command.end()
+
+
+@dataclass
+class Calm:
+    """A run that nobody disturbed, and the folder it was made in."""
+
+    gnomon: Gnomon
+    ran: Ran
+
+
+@pytest.fixture(scope="session")
+def calm(tmp_path_factory, conversations) -> Calm:
+    gnomon = command_in(tmp_path_factory.mktemp("calm"))
+    write_traffic(gnomon, conversations)
+    return Calm(gnomon, gnomon("run", "traffic.jsonl", "--json"))
+
+
+def write_traffic(gnomon: Gnomon, entries: list[dict]) -> str:
+    (gnomon.folder / "traffic.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    return "traffic.jsonl"
+
+
+def processes_below(folder: Path) -> list[int]:
+    """Every process that works in `folder` or names it."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if str(folder) in (entry / "cmdline").read_text() + str((entry / "cwd").readlink()):
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+@pytest.fixture
+def left_running():
+    return processes_below
 
 
 @pytest.fixture(scope="session")
 def conversations() -> list[dict]:
-    """The demo's own conversations, the first 12 of 6 users."""
+    """Some of the demo's own conversations, long enough for a user to have more than 50 memories."""
     from examples.traffic import conversations as generate
 
-    return list(generate(count=12, users=6))
+    return list(generate(count=14, users=3))
 
 
 @pytest.fixture
 def traffic(gnomon, conversations) -> str:
-    (gnomon.folder / "traffic.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in conversations))
-    return "traffic.jsonl"
+    return write_traffic(gnomon, conversations)

@@ -74,7 +74,7 @@ def test_bad_lines_are_named_and_the_rest_runs(gnomon, conversations):
         8: (json.dumps({**entry, "args": {"colour": "red"}}), "colour"),
         9: (json.dumps({**entry, "at": "yesterday"}), "at"),
         10: (json.dumps({**entry, "user_id": ""}), "user_id is empty"),
-        12: ("[" * 5000, "is not JSON"),
+        12: ("[" * 5000, "Expected `object`"),
     }
     lines = iter(good)
     numbered = [bad[n][0] if n in bad else next(lines) for n in range(1, len(good) + len(bad) + 1)]

@@ -31,8 +31,8 @@ def test_the_planted_defect_is_found_as_one_group(gnomon):
     assert ran.json["outcomes"]["pending"] == 0
 
 
-def test_flower_lists_the_worker_and_the_drains(gnomon):
-    """Flower by hand on the demo's Redis: the worker, and gnomon.drain with its counts."""
+def test_flower_lists_the_worker_and_the_drains(gnomon, left_running):
+    """Flower by hand on the demo's Redis: the worker, and gnomon.drain with its counts; Ctrl-C leaves nothing."""
     demo = gnomon.start("demo", "--stay")
     flower = None
     try:
@@ -48,7 +48,10 @@ def test_flower_lists_the_worker_and_the_drains(gnomon):
     finally:
         for process in filter(None, (flower, demo)):
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
+            _, said = process.communicate(timeout=60)
+    assert demo.returncode == 130
+    assert "gnomon: interrupted" in said
+    assert left_running(gnomon.folder) == []
 
 
 def drained(tasks):
@@ -76,10 +79,3 @@ def eventually(condition, deadline_s=40.0):
             return found
         time.sleep(0.2)
     pytest.fail("it never came to be")
-
-
-def test_a_second_demo_is_a_run_of_its_own(gnomon):
-    """Runs do not touch each other."""
-    counts = [gnomon("demo", "--json").json["outcomes"] for _ in range(2)]
-    assert counts[0] == counts[1]
-    assert len(list((gnomon.folder / ".gnomon" / "runs").iterdir())) == 2

@@ -27,24 +27,10 @@ def check_sums(report) -> None:
         assert report["outcomes"][name] == sum(op["outcomes"][name] for op in report["operations"].values())
 
 
-def processes_below(folder: Path) -> list[int]:
-    """Every process that works in `folder` or names it."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                if str(folder) in (entry / "cmdline").read_text() + str((entry / "cwd").readlink()):
-                    found.append(int(entry.name))
-            except OSError:
-                continue
-    return found
-
-
-def test_real_calls_are_captured_replayed_and_judged(gnomon, traffic, conversations):
+def test_real_calls_are_captured_replayed_and_judged(calm, conversations, left_running):
     """Every call eligible, both sums exact, nothing pending, memory all match; nothing is left running."""
-    ran = gnomon("run", traffic, "--json")
-    assert ran.code == 0
-    report = ran.json
+    assert calm.ran.code == 0
+    report = calm.ran.json
     check_sums(report)
     assert report["eligible"] == len(conversations)
     assert report["outcomes"]["pending"] == report["outcomes"]["excluded"] == report["outcomes"]["failed"] == 0
@@ -55,15 +41,16 @@ def test_real_calls_are_captured_replayed_and_judged(gnomon, traffic, conversati
     assert report["gate"]["state"] in ("collecting", "hold")
     assert {criterion["name"] for criterion in report["gate"]["criteria"]} >= {"dwell", "users", "evidence"}
     assert report["comparisons_per_s"] > 0
-    assert processes_below(gnomon.folder) == []
+    assert left_running(calm.gnomon.folder) == []
 
 
-def test_the_latest_run_can_be_looked_at_afterwards(gnomon, traffic):
+def test_the_latest_run_can_be_looked_at_afterwards(calm):
     """report, groups, gate and status read the ledger of the run, which needs nothing running."""
-    first = gnomon("run", traffic, "--json").json
+    gnomon, first = calm.gnomon, calm.ran.json
     again = gnomon("report", "--json").json
-    assert {key: again[key] for key in again if key not in ("seconds", "comparisons_per_s", "gate")} == {
-        key: first[key] for key in first if key not in ("seconds", "comparisons_per_s", "gate")
+    moving = ("seconds", "comparisons_per_s", "gate")
+    assert {key: again[key] for key in again if key not in moving} == {
+        key: first[key] for key in first if key not in moving
     }
     assert gnomon("groups", "--json").json == first["groups"]
     gate = gnomon("gate", "--json")
@@ -95,17 +82,16 @@ def test_what_the_enhanced_system_drops_is_found_and_nothing_else(gnomon, traffi
     assert (group["kind"], group["severity"], group["count"]) == ("lost", "critical", hit)
 
 
-def test_killing_the_worker_changes_no_count(gnomon, traffic):
+def test_killing_the_worker_changes_no_count(gnomon, traffic, calm, left_running):
     """kill -9 of the worker's whole group in the middle of a run: a new one goes on, the counts are the same."""
-    calm = gnomon("run", traffic, "--json").json
     running = gnomon.start("run", traffic, "--json")
     killed = threading.Event()
     runs = gnomon.folder / ".gnomon" / "runs"
     while not killed.wait(0.05):
         assert running.poll() is None, "the run ended before its worker could be killed"
-        log = max(runs.iterdir()) / "worker.log"
-        if log.exists() and b"gnomon.drain" in log.read_bytes():
-            for pid in workers_of(log.parent):
+        log = next(runs.glob("*/worker.log"), None)
+        if log is not None and b"gnomon.drain" in log.read_bytes():
+            for pid in workers_among(left_running(log.parent)):
                 os.killpg(pid, signal.SIGKILL)
                 killed.set()
     out, err = running.communicate(timeout=120)
@@ -113,30 +99,29 @@ def test_killing_the_worker_changes_no_count(gnomon, traffic):
     report = json.loads(out)
     check_sums(report)
     assert {key: report[key] for key in ("eligible", "funnel", "outcomes", "operations")} == {
-        key: calm[key] for key in ("eligible", "funnel", "outcomes", "operations")
+        key: calm.ran.json[key] for key in ("eligible", "funnel", "outcomes", "operations")
     }
     assert "The worker had died" in err
 
 
-def workers_of(run: Path) -> list[int]:
-    """Main processes of the workers of a run: those that lead a process group."""
-    return [pid for pid in processes_below(run) if os.getpgid(pid) == pid and "beat" in _command(pid)]
+def workers_among(pids: list[int]) -> list[int]:
+    """The workers' main processes: those that lead a process group."""
+    return [pid for pid in pids if os.getpgid(pid) == pid and "beat" in _command(pid)]
 
 
 def _command(pid: int) -> str:
     return Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ")
 
 
-def test_postgres_and_a_configured_redis_give_the_same_counts(gnomon, traffic, postgres_url, valkey_url):
+def test_postgres_and_a_configured_redis_give_the_same_counts(gnomon, traffic, calm, postgres_url, valkey_url):
     """The configured servers instead of the embedded ones, twice on the same: each run has its own tables and lanes."""
-    embedded = gnomon("run", traffic, "--json").json
     servers = {"GNOMON_DATABASE_URL": postgres_url, "GNOMON_REDIS_URL": valkey_url}
     for _ in range(2):
         ran = gnomon("run", traffic, "--json", **servers)
         assert ran.code == 0, ran.err
         check_sums(ran.json)
         assert [ran.json[key] for key in ("eligible", "funnel", "outcomes")] == [
-            embedded[key] for key in ("eligible", "funnel", "outcomes")
+            calm.ran.json[key] for key in ("eligible", "funnel", "outcomes")
         ]
 
 
@@ -160,18 +145,6 @@ def test_sampling_as_in_production_leaves_most_chat_out(gnomon, traffic):
     report = gnomon("run", traffic, "--json", "--sample").json
     check_sums(report)
     assert report["funnel"]["not_sampled"] > 0
-
-
-def test_interrupted_it_tidies_up(gnomon, traffic):
-    """SIGTERM in the middle: one line, exit code 130, nothing left running."""
-    running = gnomon.start("demo", "--stay")
-    lines = iter(running.stderr.readline, "")
-    assert any("Staying up" in line for line in lines)
-    running.send_signal(signal.SIGTERM)
-    _, err = running.communicate(timeout=60)
-    assert running.returncode == 130
-    assert "gnomon: interrupted" in err
-    assert processes_below(gnomon.folder) == []
 
 
 def test_real_traffic_in_full(gnomon):

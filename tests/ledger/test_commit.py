@@ -163,16 +163,24 @@ def test_clusters_are_what_the_gate_reads(ledger, read, hold, finding):
     """One row for each exposure and cluster of an operation, of the epoch asked for alone."""
     hold(ledger).commit(finding(), finding(exposure="served"), finding(Outcome.FAILED), finding(epoch=2))
     rows = read(ledger, "clusters", 1)["memory.recent"]
-    assert sorted((row["exposure"], row["match"], row["failed"]) for row in rows) == [("served", 1, 0), ("shadow", 1, 1)]
+    assert sorted((row["exposure"], row["match"], row["failed"]) for row in rows) == [
+        ("served", 1, 0),
+        ("shadow", 1, 1),
+    ]
     assert len({row["cluster"] for row in rows}) == 1
 
 
 def test_reasons_are_counted_most_frequent_first(ledger, read, hold, finding):
     """Over commits and epochs, or of one epoch."""
     holder = hold(ledger)
-    holder.commit(*[finding(Outcome.EXCLUDED, reason="late") for _ in range(3)], finding(Outcome.PARKED, reason="poison"))
+    holder.commit(
+        *[finding(Outcome.EXCLUDED, reason="late") for _ in range(3)], finding(Outcome.PARKED, reason="poison")
+    )
     holder.commit(finding(Outcome.EXCLUDED, reason="late", epoch=2), finding(reason=""))
-    assert read(ledger, "reasons") == [("memory.recent", "excluded", "late", 4), ("memory.recent", "parked", "poison", 1)]
+    assert read(ledger, "reasons") == [
+        ("memory.recent", "excluded", "late", 4),
+        ("memory.recent", "parked", "poison", 1),
+    ]
     assert read(ledger, "reasons", 2) == [("memory.recent", "excluded", "late", 1)]
 
 

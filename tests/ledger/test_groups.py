@@ -67,8 +67,15 @@ def test_what_is_equal_or_allowed_is_counted_and_not_kept(ledger, read, hold, fi
 
 def test_groups_come_gravest_first_then_largest(ledger, read, hold, finding):
     """So that the first line of a report is the one to read first."""
-    for severity, path, times in [("minor", "$.a", 9), ("major", "$.b", 1), ("critical", "$.c", 1), ("major", "$.d", 2)]:
-        found = [finding(Outcome.DIVERGED, differences=(kept(path, severity=Severity(severity)),)) for _ in range(times)]
+    for severity, path, times in [
+        ("minor", "$.a", 9),
+        ("major", "$.b", 1),
+        ("critical", "$.c", 1),
+        ("major", "$.d", 2),
+    ]:
+        found = [
+            finding(Outcome.DIVERGED, differences=(kept(path, severity=Severity(severity)),)) for _ in range(times)
+        ]
         hold(ledger).commit(*found)
     assert [group.path for group in read(ledger, "groups")] == ["$.c", "$.d", "$.b", "$.a"]
 
@@ -78,7 +85,8 @@ def test_groups_come_gravest_first_then_largest(ledger, read, hold, finding):
 def test_a_group_is_as_grave_as_its_gravest_difference(ledger, read, hold, finding, together):
     """Severity is no part of a fingerprint: what began minor and turned critical is shown critical."""
     found = [
-        finding(Outcome.DIVERGED, differences=(kept(severity=severity),)) for severity in (Severity.MINOR, Severity.CRITICAL)
+        finding(Outcome.DIVERGED, differences=(kept(severity=severity),))
+        for severity in (Severity.MINOR, Severity.CRITICAL)
     ]
     holder = hold(ledger)
     for commit in [found] if together else [[one] for one in found]:

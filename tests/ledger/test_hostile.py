@@ -15,7 +15,9 @@ HOSTILE = {
     "surrogate": "before\ud800after",
     "long": "x" * 10_000,
 }
-UNCLEAN = "ledger/commit.py writes text as it is: no database takes a lone surrogate, PostgreSQL no NUL and no longer text"
+UNCLEAN = (
+    "ledger/commit.py writes text as it is: no database takes a lone surrogate, PostgreSQL no NUL and no longer text"
+)
 
 
 def database(url: str) -> str:
@@ -45,7 +47,9 @@ def test_every_name_of_a_user_can_be_committed(ledger, read, hold, finding):
 def test_any_reason_can_be_committed(ledger, read, hold, finding, what, broken_on):
     """It is cut to what its column holds."""
     broken_on(UNCLEAN, *{"surrogate": ["sqlite", "postgres"], "nul": ["postgres"]}.get(what, []))
-    hold(ledger).commit(finding(Outcome.INCONCLUSIVE, reason=HOSTILE[what]), finding(Outcome.FAILED, reason=HOSTILE[what]))
+    hold(ledger).commit(
+        finding(Outcome.INCONCLUSIVE, reason=HOSTILE[what]), finding(Outcome.FAILED, reason=HOSTILE[what])
+    )
     assert read(ledger, "done") == 2
 
 

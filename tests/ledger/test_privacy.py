@@ -35,7 +35,9 @@ def test_no_table_holds_what_a_difference_was_about(ledger, hold, finding, dump,
 
 def test_no_table_holds_what_an_exception_said(ledger, hold, finding, dump):
     """Nor what stands in the message of an exception."""
-    judgement = judge("memory.save", Observation.returned(1), Observation.raised("ValueError", f"no such user: {PLANTED}"))
+    judgement = judge(
+        "memory.save", Observation.returned(1), Observation.raised("ValueError", f"no such user: {PLANTED}")
+    )
     differences = tuple(KeptDifference.of("memory.save", found) for found in judgement.differences)
     hold(ledger).commit(finding(Outcome.FAILED, differences=differences, reason=judgement.reason, user=PLANTED))
     tables = dump()

@@ -17,6 +17,7 @@ P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
 
+LONGEST_NAME = 200
 _UNNAMEABLE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
 
 
@@ -64,6 +65,8 @@ class Binding:
         for parameter in self.signature.parameters.values():
             if parameter.kind in _UNNAMEABLE:
                 raise OperationError(self.name, f"parameter {parameter.name!r} has no name to be captured under")
+        if not 0 < len(self.name) <= LONGEST_NAME or "\0" in self.name or "|" in self.name:
+            raise OperationError(self.name[:80], f"a name has 1 to {LONGEST_NAME} characters, no NUL and no |")
         if self.user not in self.signature.parameters:
             raise OperationError(self.name, f"user={self.user!r} is no parameter of {self.legacy.__name__}")
         if not isinstance(self.sample, int | float) or not 0 <= self.sample <= 1:

@@ -79,7 +79,7 @@ return 0
 # KEYS lease, journal · ARGV token, then capture id and finding pairs. Returns 1 where the token still holds the lane.
 JOURNAL: Final = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('HSET', KEYS[2], unpack(ARGV, 2))
+for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 

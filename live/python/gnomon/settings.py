@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -10,26 +10,32 @@ from urllib.parse import urlsplit
 from gnomon.errors import ConfigurationError
 
 REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
+REDIS_EXPECTED: Final = "redis://HOST:PORT/DB, rediss://… or unix:///PATH"
+NAMESPACE_EXPECTED: Final = "letters, digits, dots, dashes and underscores"
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off"})
+
+
+def _setting(default: Any, meaning: str) -> Any:
+    return field(default=default, metadata={"meaning": meaning})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClientSettings:
     """The settings of one live process, each read from `GNOMON_` and its name in capitals."""
 
-    redis_url: str | None = None  #: where lanes, flags and hints live; unset: nothing is captured
-    namespace: str = "default"  #: keeps several migrations apart on one Redis
-    capture: bool = True  #: off: phase `off`, nothing is captured
-    lanes: int = 64  #: ordered streams; the same for every process of a namespace
-    build: str = ""  #: the enhanced build in this process, stamped on captures
-    sample: float | None = None  #: overrides every operation's own sampling rate, 0 to 1
-    generate_budget: int = 2_000  #: captured generate calls an hour and process; the rest is not sampled
-    buffer_captures: int = 20_000  #: captures that may wait in this process for Redis
-    buffer_bytes: int = 32 * 1024 * 1024  #: their size together
-    capture_bytes: int = 256 * 1024  #: a larger capture is `oversize`
-    lane_bytes: int = 64 * 1024 * 1024  #: what one lane may hold in Redis before appends are refused
-    kill_file: Path | None = None  #: while this file exists, legacy serves
+    redis_url: str | None = _setting(None, "where lanes, flags and hints live; unset: nothing is captured")
+    namespace: str = _setting("default", "keeps several migrations apart on one Redis")
+    capture: bool = _setting(True, "off: phase off, nothing is captured")
+    lanes: int = _setting(64, "ordered streams; the same for every process of a namespace")
+    build: str = _setting("", "the enhanced build in this process, stamped on captures")
+    sample: float | None = _setting(None, "overrides every operation's own sampling rate, 0 to 1")
+    generate_budget: int = _setting(2_000, "captured generate calls an hour and process; the rest is not sampled")
+    buffer_captures: int = _setting(20_000, "captures that may wait in this process for Redis")
+    buffer_bytes: int = _setting(32 * 1024 * 1024, "their size together")
+    capture_bytes: int = _setting(256 * 1024, "a larger capture is oversize")
+    lane_bytes: int = _setting(64 * 1024 * 1024, "what one lane may hold in Redis before appends are refused")
+    kill_file: Path | None = _setting(None, "while this file exists, legacy serves")
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "ClientSettings":
@@ -58,7 +64,8 @@ def redacted(text: str) -> str:
     return text[:80]
 
 
-def _redis_url(text: str) -> str:
+def redis_url(text: str) -> str:
+    """Return a Redis URL as it is; raises ValueError where it is none."""
     parts = urlsplit(text)
     if parts.scheme not in REDIS_SCHEMES or not (parts.hostname or parts.path.strip("/")):
         raise ValueError(text)
@@ -69,7 +76,8 @@ def _redis_url(text: str) -> str:
     return text
 
 
-def _namespace(text: str) -> str:
+def namespace(text: str) -> str:
+    """Return a namespace as it is; raises ValueError where it is none."""
     if not text.replace("-", "").replace("_", "").replace(".", "").isalnum():
         raise ValueError(text)
     return text
@@ -95,8 +103,8 @@ def _count(text: str) -> int:
 
 _WHOLE: Final = (_count, "a whole number above 0")
 _PARSERS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
-    "redis_url": (_redis_url, "redis://HOST:PORT/DB, rediss://… or unix:///PATH"),
-    "namespace": (_namespace, "letters, digits, dots, dashes and underscores"),
+    "redis_url": (redis_url, REDIS_EXPECTED),
+    "namespace": (namespace, NAMESPACE_EXPECTED),
     "capture": (_switch, "on or off"),
     "lanes": _WHOLE,
     "build": (str, "a name"),

@@ -7,7 +7,7 @@ data, whoever wrote it.
 import zlib
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -26,6 +26,12 @@ class Kind(StrEnum):
     GENERATE = "generate"  #: has no stored side effects, costs money and varies
 
 
+MOMENT_LIMIT: Final = 253_402_300_799_000_000  # µs: the end of the year 9999, the last that databases take
+Moment = Annotated[int, msgspec.Meta(ge=0, le=MOMENT_LIMIT)]
+CaptureId = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z._:-]{1,64}$")]
+Name = Annotated[str, msgspec.Meta(pattern=r"^[^\x00]{1,200}$")]
+
+
 class Raised(msgspec.Struct, frozen=True, omit_defaults=True):
     """An exception as data.
 
@@ -41,23 +47,27 @@ class Raised(msgspec.Struct, frozen=True, omit_defaults=True):
 class Side(msgspec.Struct, frozen=True, omit_defaults=True):
     """What one side did live: exactly one of `returned` and `raised`, and how long it took."""
 
-    duration_us: int
+    duration_us: Annotated[int, msgspec.Meta(ge=0)]
     returned: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     raised: Raised | msgspec.UnsetType = msgspec.UNSET
+
+    def __post_init__(self) -> None:
+        if (self.returned is msgspec.UNSET) == (self.raised is msgspec.UNSET):
+            raise ValueError("a side returned or raised, one of the two")
 
 
 class Capture(msgspec.Struct, frozen=True, omit_defaults=True):
     """One live call. `start` and `end` are µs on a clock aligned with Redis's; sides not invoked live are absent."""
 
     v: int
-    id: str
-    op: str
+    id: CaptureId
+    op: Name
     kind: Kind
     user: str
-    start: int
-    end: int
+    start: Moment
+    end: Moment
     args: msgspec.Raw
-    epoch: int
+    epoch: Annotated[int, msgspec.Meta(ge=0, le=2**31)]
     legacy: Side | msgspec.UnsetType = msgspec.UNSET
     enhanced: Side | msgspec.UnsetType = msgspec.UNSET
     serving: Literal["legacy", "enhanced"] = "legacy"

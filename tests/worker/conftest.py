@@ -1,0 +1,254 @@
+"""A tiny application under migration, the lanes it fills, and drains to empty them: all of it in this process."""
+
+import shutil
+import threading
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import redis
+
+from gnomon import Gnomon, call
+from gnomon.keys import Keys
+from gnomon.publisher import connect
+from ledger import Ledger
+from ledger.models import Base
+from worker.drain import Drain
+from worker.lanes import LaneStore
+from worker.replay import Replayer
+
+LANES = 4
+
+
+class Notes:
+    """Notes by user, kept twice. `before` is called by each enhanced callable with its operation and arguments."""
+
+    def __init__(self, *clients: Gnomon) -> None:
+        self._numbers = count(1)
+        self._lock = threading.Lock()
+        self.legacy: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        self.enhanced: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        self.replays: list[tuple[str, str]] = []
+        self.before: Callable[..., object] = lambda operation, **_: None
+        self.serving: Callable[..., object] = lambda operation, **_: None
+        self.apps = [self._register(client) for client in clients]
+
+    def _register(self, client: Gnomon) -> Any:
+        save = client.operation("note.save", kind="write", user="user")(self._save)
+        listed = client.operation("note.list", kind="read", user="user")(self._list)
+        save.enhanced(self._save_enhanced)
+        listed.enhanced(self._list_enhanced)
+        return save, listed
+
+    def save(self, user: str, text: str, *, app: int = 0) -> int:
+        return self.apps[app][0](user, text)
+
+    def read(self, user: str, *, app: int = 0) -> list[str]:
+        return self.apps[app][1](user)
+
+    def _save(self, user: str, text: str) -> int:
+        self.serving("note.save", user=user, text=text)
+        with self._lock:
+            number = next(self._numbers)
+            self.legacy[user][number] = text
+        return number
+
+    def _list(self, user: str) -> list[str]:
+        return list(self.legacy[user].values())
+
+    def _save_enhanced(self, user: str, text: str) -> int:
+        self.replays.append(("note.save", user))
+        self.before("note.save", user=user, text=text)
+        number = call().origin
+        with self._lock:
+            self.enhanced[user].setdefault(number, text)
+        return number
+
+    def _list_enhanced(self, user: str) -> list[str]:
+        self.replays.append(("note.list", user))
+        answer = self.before("note.list", user=user)
+        return [text for _, text in sorted(self.enhanced[user].items())] if answer is None else answer
+
+
+@pytest.fixture
+def server(valkey_url) -> Iterator["redis.Redis"]:
+    with redis.Redis.from_url(valkey_url) as client:
+        yield client
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys("default")
+
+
+@pytest.fixture
+def make_store(valkey_url) -> Iterator[Callable[[], LaneStore]]:
+    """Open lane stores, each as another worker process has it."""
+    made: list[LaneStore] = []
+
+    def factory() -> LaneStore:
+        made.append(LaneStore(connect(valkey_url), "default"))
+        return made[-1]
+
+    yield factory
+    for store in made:
+        store.close()
+
+
+@pytest.fixture
+def store(make_store) -> LaneStore:
+    return make_store()
+
+
+@pytest.fixture
+def make_client(valkey_url) -> Iterator[Callable[..., Gnomon]]:
+    made: list[Gnomon] = []
+
+    def factory(**environ: str) -> Gnomon:
+        used = {"GNOMON_REDIS_URL": valkey_url, "GNOMON_LANES": str(LANES), **environ}
+        made.append(Gnomon.from_env(used))
+        return made[-1]
+
+    yield factory
+    for client in made:
+        client.close(0.1)
+
+
+@pytest.fixture
+def client(make_client) -> Gnomon:
+    return make_client()
+
+
+@pytest.fixture
+def notes(client) -> Notes:
+    """Give the application with one live process."""
+    return Notes(client)
+
+
+@pytest.fixture(scope="session")
+def application() -> type[Notes]:
+    """Make the application with several live processes."""
+    return Notes
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server) -> str:
+    """Give one migrated PostgreSQL database for all drains."""
+    with psycopg.connect(postgres_server.get_uri(), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE drain_tests")
+    url = postgres_server.get_uri("drain_tests").replace("postgresql://", "postgresql+psycopg://", 1)
+    _migrate(url)
+    return url
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory) -> Path:
+    """Give a migrated SQLite file to copy."""
+    file = tmp_path_factory.mktemp("drains") / "migrated.sqlite3"
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+def _migrate(url: str) -> None:
+    ledger = Ledger(url)
+    ledger.migrate()
+    ledger.close()
+
+
+@pytest.fixture(params=["sqlite"])
+def ledger_url(request, tmp_path) -> str:
+    """Give an empty ledger in SQLite; with `on_both` also one on a real PostgreSQL."""
+    if request.param == "sqlite":
+        migrated = request.getfixturevalue("migrated_file")
+        return f"sqlite:///{shutil.copy(migrated, tmp_path / 'ledger.sqlite3')}"
+    url = request.getfixturevalue("migrated_postgres")
+    tables = ", ".join(name for name in Base.metadata.tables if name not in ("about", "epochs"))
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        connection.execute(f"TRUNCATE {tables}".encode())
+    return url
+
+
+@pytest.fixture
+def ledger(ledger_url) -> Iterator[Ledger]:
+    made = Ledger(ledger_url)
+    yield made
+    made.close()
+
+
+class Hints(list[int]):
+    """Asked for, and by nobody followed unless the test does."""
+
+    def __call__(self, lane: int, *, after_s: float = 0.0) -> None:
+        self.append(lane)
+
+
+@pytest.fixture
+def hints() -> Hints:
+    return Hints()
+
+
+@pytest.fixture
+def make_drain(make_store, ledger, client, hints) -> Iterator[Callable[..., Drain]]:
+    """Make drains, each as a worker process of its own has it."""
+    pools: list[ThreadPoolExecutor] = []
+
+    def factory(*, timeout_s: float = 10.0, threads: int = 4, share: int = LANES, **parts: Any) -> Drain:
+        pools.append(ThreadPoolExecutor(threads))
+        used = {
+            "lanes": make_store(),
+            "ledger": ledger,
+            "replayer": Replayer(client.operations, timeout_s),
+            "pool": pools[-1],
+            "all_lanes": range(LANES),
+            "share": share,
+            "hint": hints,
+        }
+        return Drain(**{**used, **parts})
+
+    yield factory
+    for pool in pools:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+@pytest.fixture
+def lane_of(server, keys) -> Callable[[], int]:
+    """Return the first lane that holds entries."""
+    return lambda: next(lane for lane in range(LANES) if server.exists(keys.lane(lane).stream))
+
+
+class Sums:
+    """What a ledger says came of everything captured."""
+
+    def __init__(self, ledger: Ledger, store: LaneStore) -> None:
+        ledger.fold_funnels(store.funnels(range(LANES)))
+        with ledger.reading() as reading:
+            sums = reading.sums()
+            self.done = reading.done()
+            self.reasons = {(outcome, reason): number for _, outcome, reason, number in reading.reasons()}
+        self.funnel: Counter[str] = +sum((found.funnel for found in sums.values()), Counter())
+        self.outcomes: Counter[str] = +sum((found.outcomes for found in sums.values()), Counter())
+        self.pending = self.funnel["captured"] - self.outcomes.total()
+
+
+@pytest.fixture
+def sums(ledger, store) -> Callable[[], Sums]:
+    return lambda: Sums(ledger, store)
+
+
+@pytest.fixture
+def clean(server, keys, store) -> Callable[[], None]:
+    """Check that nothing is left of the lanes but their counters."""
+
+    def check() -> None:
+        for lane in range(LANES):
+            names = keys.lane(lane)
+            assert [server.exists(key) for key in (names.stream, names.lease, names.journal)] == [0, 0, 0]
+            appended, trimmed = server.hmget(names.state, "appended", "trimmed")
+            assert int(appended or 0) == int(trimmed or 0)
+
+    return check
