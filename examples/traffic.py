@@ -5,6 +5,7 @@ does: a message is sent, the user's turn and what it tells are saved, memories a
 saved. `python -m examples.traffic > traffic.jsonl` writes a traffic file.
 """
 
+import contextlib
 import json
 import random
 import sys
@@ -209,5 +210,7 @@ def _farewell(talk: _Talk) -> None:
 
 
 if __name__ == "__main__":
-    for entry in conversations():
-        sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
+    with contextlib.suppress(BrokenPipeError):  # the reader has seen enough
+        for entry in conversations():
+            sys.stdout.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        sys.stdout.flush()

@@ -197,7 +197,9 @@ def make_drain(make_store, ledger, client, hints) -> Iterator[Callable[..., Drai
     """Make drains, each as a worker process of its own has it."""
     pools: list[ThreadPoolExecutor] = []
 
-    def factory(*, timeout_s: float = 10.0, threads: int = 4, share: int = LANES, **parts: Any) -> Drain:
+    def factory(
+        *, client: Gnomon = client, timeout_s: float = 10.0, threads: int = 4, share: int = LANES, **parts: Any
+    ) -> Drain:
         pools.append(ThreadPoolExecutor(threads))
         used = {
             "lanes": make_store(),
@@ -218,7 +220,7 @@ def make_drain(make_store, ledger, client, hints) -> Iterator[Callable[..., Drai
 @pytest.fixture
 def lane_of(server, keys) -> Callable[[], int]:
     """Return the first lane that holds entries."""
-    return lambda: next(lane for lane in range(LANES) if server.exists(keys.lane(lane).stream))
+    return lambda: next(lane for lane in range(LANES) if server.xlen(keys.lane(lane).stream))
 
 
 class Sums:
@@ -247,7 +249,7 @@ def clean(server, keys, store) -> Callable[[], None]:
     def check() -> None:
         for lane in range(LANES):
             names = keys.lane(lane)
-            assert [server.exists(key) for key in (names.stream, names.lease, names.journal)] == [0, 0, 0]
+            assert [server.xlen(names.stream), server.exists(names.lease), server.exists(names.journal)] == [0, 0, 0]
             appended, trimmed = server.hmget(names.state, "appended", "trimmed")
             assert int(appended or 0) == int(trimmed or 0)
 
