@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 from bench import capture, engine, judge
 from bench.machine import machine
-from bench.measuring import Benchmark, BenchError
+from bench.measuring import BenchError, Benchmark
 from bench.printing import as_json, header, show
 from console.errors import EXIT_ERROR, EXIT_INTERRUPTED, ConsoleError
 from console.output import err, out, print_json

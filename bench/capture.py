@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 import redis
 
 from bench.contenders import FLUSH_S, producing
-from bench.measuring import Benchmark, BenchError, Result, Rounds, percentile
+from bench.measuring import BenchError, Benchmark, Result, Rounds, percentile
 from bench.memories import answer, user_of
 from console.processes import embedded_valkey
 from gnomon import Gnomon

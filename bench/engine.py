@@ -17,7 +17,7 @@ import redis
 
 from bench.contenders import LANES, NAMESPACE, Contender, hand_written, ours
 from bench.footprint import held_bytes, json_bytes, sparse_bytes
-from bench.measuring import Benchmark, BenchError, Result, Rounds
+from bench.measuring import BenchError, Benchmark, Result, Rounds
 from bench.memories import differs
 from bench.workers import PROCESSES, frozen, watch
 from console.processes import embedded_valkey

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from deepdiff import DeepDiff
 
-from bench.measuring import Benchmark, BenchError, Result, Rounds
+from bench.measuring import BenchError, Benchmark, Result, Rounds
 from bench.memories import answer, edited, user_of
 from comparators import Call, Observation, Verdict, judge
 

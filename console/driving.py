@@ -100,6 +100,12 @@ class Backlog:
                 time.sleep(POLL_S)
             self.fold()
 
+    def leave(self) -> None:
+        """Take what a finished run left in Redis; one that did not finish keeps its captures."""
+        with contextlib.suppress(redis.RedisError, OSError, LedgerError):
+            if self.pending() == 0:
+                self._lanes.purge(self._all)
+
     def wait(self, tend: Callable[[], object], progress: Callable[[int], None]) -> None:
         """Return when nothing is pending; raises StuckError when nothing moves for 30 s. `tend` is called meanwhile."""
         least, since = self.pending(), time.monotonic()

@@ -77,6 +77,7 @@ def session(run: Run) -> Iterator[Session]:
         client = _only(clients(settings.operation_modules))
         backlog = Backlog(settings)
         stack.callback(backlog.close)
+        stack.callback(backlog.leave)
         worker = WorkerProcess(run.environment(redis_url), run.path / "worker.log")
         stack.callback(worker.stop)
         stack.callback(backlog.settle)

@@ -27,9 +27,9 @@ class Ledger:
         # SQLite has one writer at a time: threads of a process queue here rather than in its busy loop
         self._writing = threading.Lock()
 
-    def migrate(self) -> None:
-        """Create or upgrade the tables."""
-        schema.migrate(self._engine, self.namespace)
+    def migrate(self) -> str:
+        """Create or upgrade the tables; returns the revision they are at."""
+        return schema.migrate(self._engine, self.namespace)
 
     def check(self) -> None:
         """Raise LedgerError where the ledger cannot be used as it is."""

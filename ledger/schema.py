@@ -27,9 +27,10 @@ def config(connection: Connection | None = None) -> "Config":
     return made
 
 
-def migrate(engine: Engine, namespace: str, *, revision: str = "head") -> None:
+def migrate(engine: Engine, namespace: str, *, revision: str = "head") -> str:
     """Create or upgrade the tables and write down whose they are; safe to repeat, and from two hosts at once."""
     from alembic import command
+    from alembic.runtime.migration import MigrationContext
 
     with answering(engine), engine.begin() as connection:
         if engine.dialect.name == "postgresql":
@@ -39,6 +40,7 @@ def migrate(engine: Engine, namespace: str, *, revision: str = "head") -> None:
         first = insert(connection, EpochRow).values(epoch=FIRST_EPOCH, share=0, build="", rules_version=0)
         connection.execute(first.on_conflict_do_nothing())
         _check_namespace(connection, namespace)
+        return str(MigrationContext.configure(connection).get_current_revision())
 
 
 def check(engine: Engine, namespace: str) -> None:

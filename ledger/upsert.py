@@ -1,9 +1,9 @@
 """INSERT … ON CONFLICT for both databases, and counters that merge by addition."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Table, func
+from sqlalchemy import Connection, func
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase
 
@@ -15,38 +15,41 @@ def insert(connection: Connection, model: type[DeclarativeBase]) -> postgresql.I
 
 
 def add_up(connection: Connection, model: type[DeclarativeBase], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Add counters: rows that exist grow by the values given, others are made.
-
-    Written in key order, so that two transactions never wait for each other in a circle.
-    """
-    table: Table = model.__table__  # type: ignore[assignment]
-    keys = [column.name for column in table.primary_key.columns]
-    ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
-    if not ordered:
-        return
-    statement = insert(connection, model)
-    counters = [name for name in ordered[0] if name not in keys]
-    grown = {name: table.c[name] + statement.excluded[name] for name in counters}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=grown), ordered)
+    """Add counters: rows that exist grow by the values given, others are made."""
+    _merge(connection, model, rows, lambda stored, given: stored + given)
 
 
 def grow_to(connection: Connection, model: type[DeclarativeBase], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Set cumulative counters, in key order: each row keeps the larger of what it has and what is given."""
-    table: Table = model.__table__  # type: ignore[assignment]
-    keys = [column.name for column in table.primary_key.columns]
-    ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
+    """Set cumulative counters: each row keeps the larger of what it has and what is given."""
+    _merge(connection, model, rows, func.greatest if connection.dialect.name == "postgresql" else func.max)
+
+
+def add_new(connection: Connection, model: type[DeclarativeBase], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Insert the rows whose key is not there yet."""
+    if ordered := _in_key_order(rows, _keys(model)):
+        connection.execute(insert(connection, model).on_conflict_do_nothing(), ordered)
+
+
+def _merge(
+    connection: Connection,
+    model: type[DeclarativeBase],
+    rows: Iterable[Mapping[str, Any]],
+    merged: Callable[[Any, Any], Any],
+) -> None:
+    keys = _keys(model)
+    ordered = _in_key_order(rows, keys)
     if not ordered:
         return
     statement = insert(connection, model)
-    larger = func.greatest if connection.dialect.name == "postgresql" else func.max
-    grown = {name: larger(table.c[name], statement.excluded[name]) for name in ordered[0] if name not in keys}
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=grown), ordered)
+    stored, given = model.__table__.c, statement.excluded
+    values = {name: merged(stored[name], given[name]) for name in ordered[0] if name not in keys}
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values), ordered)
 
 
-def add_new(connection: Connection, model: type[DeclarativeBase], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert the rows whose key is not there yet, in key order."""
-    table: Table = model.__table__  # type: ignore[assignment]
-    keys = [column.name for column in table.primary_key.columns]
-    if rows:
-        ordered = sorted(rows, key=lambda row: [row[key] for key in keys])
-        connection.execute(insert(connection, model).on_conflict_do_nothing(), ordered)
+def _keys(model: type[DeclarativeBase]) -> list[str]:
+    return [column.name for column in model.__table__.primary_key]
+
+
+def _in_key_order(rows: Iterable[Mapping[str, Any]], keys: list[str]) -> list[Mapping[str, Any]]:
+    """Two transactions that take rows in the same order never wait for each other in a circle."""
+    return sorted(rows, key=lambda row: [row[key] for key in keys])

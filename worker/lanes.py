@@ -142,6 +142,13 @@ class LaneStore:
             pipeline.xlen(self._keys.lane(lane).stream)
         return sum(pipeline.execute())
 
+    def purge(self, lanes: range) -> None:
+        """Remove every key of the namespace; only for one that nobody uses any more."""
+        keys = [self._keys.flags, self._keys.producers, self._keys.watermarks, self._keys.queue]
+        for lane in map(self._keys.lane, lanes):
+            keys += [lane.stream, lane.state, lane.funnel, lane.scheduled, lane.lease, lane.journal]
+        self._redis.delete(*keys)
+
     def producers(self) -> list[dict[str, str]]:
         """Return the heartbeats of the live producers."""
         seconds, _ = self._redis.time()

@@ -1,6 +1,7 @@
 """A worker process from start to end: logging, one engine a child, and a child that is replaced when it is spent."""
 
 import logging
+import os
 import sys
 from typing import Any
 
@@ -10,7 +11,7 @@ from celery.signals import setup_logging, task_postrun, task_prerun, worker_proc
 _QUIET = ("celery.beat", "celery.worker.strategy", "celery.app.trace", "alembic")  # a line a message says nothing here
 
 
-def configure_logging(*, level: int = logging.INFO, json: bool | None = None) -> None:
+def configure_logging(*, level: int = logging.INFO, json: bool = False) -> None:
     """Send all logging to stderr through structlog: JSON lines, unless a person reads them in a terminal."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -18,7 +19,7 @@ def configure_logging(*, level: int = logging.INFO, json: bool | None = None) ->
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    as_json = not sys.stderr.isatty() if json is None else json
+    as_json = json or not sys.stderr.isatty()
     last: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
@@ -43,7 +44,7 @@ def configure_logging(*, level: int = logging.INFO, json: bool | None = None) ->
 
 def _set_up_logging(loglevel: int | str | None = None, **_: Any) -> None:
     level = logging.getLevelName(loglevel) if isinstance(loglevel, str) else loglevel
-    configure_logging(level=level if isinstance(level, int) else logging.INFO)
+    configure_logging(level=level if isinstance(level, int) else logging.INFO, json="GNOMON_LOG_JSON" in os.environ)
 
 
 def _start_child(**_: Any) -> None:

@@ -59,7 +59,9 @@ class Replayer:
         return _found(
             capture,
             _OUTCOMES[judgement.verdict],
-            judgement.reason,
+            f"raised {replayed.exception.type}"
+            if judgement.verdict is Verdict.FAILED and replayed.exception
+            else judgement.reason,
             differences=tuple(KeptDifference.of(capture.op, found) for found in judgement.differences),
             enhanced_returned=returned,
         )

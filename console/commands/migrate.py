@@ -3,7 +3,8 @@
 import typer
 
 from console.ending import exiting
-from console.output import note
+from console.options import Json
+from console.output import note, print_json
 from ledger import Ledger
 from worker.settings import load
 
@@ -13,14 +14,17 @@ def register(app: typer.Typer) -> None:
     app.command("migrate")(exiting(migrate))
 
 
-def migrate() -> int:
+def migrate(*, json: Json = False) -> int:
     """Create or upgrade the tables of the ledger that GNOMON_DATABASE_URL names; safe to repeat.
 
     Example: gnomon migrate
     """
     settings = load()
     ledger = Ledger(settings.database_url.get_secret_value(), namespace=settings.namespace)
-    ledger.migrate()
+    revision = ledger.migrate()
     ledger.close()
-    note("The ledger is up to date.")
+    if json:
+        print_json({"revision": revision})
+    else:
+        note(f"The ledger is at revision {revision}.")
     return 0

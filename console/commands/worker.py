@@ -1,6 +1,7 @@
 """`gnomon worker`: a Celery worker with Gnomon's settings."""
 
 import contextlib
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 
 from console.ending import exiting
 from console.options import Place
+from console.output import print_json
 from gnomon.publisher import connect
 from worker.settings import load
 
@@ -24,6 +26,9 @@ def worker(
         bool, typer.Option("--beat", help="Sweep from this worker too, where no beat service runs.")
     ] = False,
     schedule: Annotated[Path, typer.Option(help="Where beat keeps its state.")] = Path(".gnomon/beat"),
+    json: Annotated[
+        bool, typer.Option("--json", help="Log JSON lines also in a terminal; announce itself on stdout.")
+    ] = False,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
 ) -> int:
     """Drain lanes until asked to stop; the same as celery -A worker worker -E, with everything checked first.
@@ -41,6 +46,9 @@ def worker(
     if beat:
         schedule.parent.mkdir(parents=True, exist_ok=True)
         arguments += ["--beat", "--schedule", str(schedule)]
+    if json:
+        os.environ["GNOMON_LOG_JSON"] = "1"
+        print_json({"pid": os.getpid(), "namespace": settings.namespace, "lanes": settings.lanes})
     from worker.app import app as celery  # its configuration is read from the settings just checked
 
     celery.worker_main(arguments)

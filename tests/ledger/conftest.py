@@ -12,7 +12,6 @@ import sqlalchemy as sa
 from ledger import Finding, LaneCommit, Ledger, Outcome, Position
 from ledger.models import Base
 
-
 DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
 
 
