@@ -20,7 +20,7 @@ from typing import Any, Final, cast
 import redis
 
 from bench.contenders import FLUSH_S, producing
-from bench.measuring import BenchError, Benchmark, Result, Rounds, percentile
+from bench.measuring import BenchError, Benchmark, Result, Rounds, Row, percentile
 from bench.memories import answer, user_of
 from console.processes import embedded_valkey
 from gnomon import Gnomon
@@ -162,7 +162,7 @@ def _paced(call: Live, calls: int) -> list[float]:
     return taken
 
 
-def _rows(rounds: Rounds) -> Iterator[Any]:
+def _rows(rounds: Rounds) -> Iterator[Row]:
     for point in ("p50", "p99"):
         yield rounds.row(f"bare, {point}", "µs")
         for name in (_WRAPPED, _FROZEN, _REFUSED):

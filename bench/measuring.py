@@ -69,6 +69,10 @@ class Rounds:
         """Take one round's sample."""
         self._samples.setdefault(name, []).append(sample)
 
+    def __contains__(self, name: str) -> bool:
+        """Whether anything was measured under this name."""
+        return name in self._samples
+
     def row(self, name: str, unit: str, *, over: str = "", of: str = "") -> Row:
         """Return the row of `name`; its ratio is that to the median of `over`."""
         samples = tuple(self._samples[name])

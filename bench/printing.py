@@ -23,10 +23,10 @@ def show(benchmark: Benchmark, result: Result, console: Console) -> None:
     """Print one result as a table."""
     console.print(f"\n[bold]{benchmark.name}[/] — {benchmark.title}")
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for place, column in enumerate(("", "median", "min – max", "unit", "ratio")):
+    for place, column in enumerate(("", "median", "min to max", "unit", "ratio")):
         table.add_column(column, justify="right" if place in (1, 2) else "left", no_wrap=True)
     for row in result.rows:
-        between = f"{figure(min(row.samples))} – {figure(max(row.samples))}"
+        between = f"{figure(min(row.samples))} to {figure(max(row.samples))}"
         table.add_row(row.name, figure(row.median), between, row.unit, _ratio(row))
     console.print(table)
     for note in result.notes:
@@ -47,4 +47,4 @@ def figure(value: float) -> str:
 
 
 def _ratio(row: Row) -> str:
-    return "" if row.times is None else f"{figure(row.times)} × {row.of}"
+    return "" if row.times is None else f"{figure(row.times)} x {row.of}"

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from bench.measuring import BenchError
 from console.processes import WorkerProcess
@@ -57,33 +57,36 @@ def _signal(worker: WorkerProcess, number: signal.Signals) -> None:
         os.killpg(worker.pid, number)
 
 
-class Watched(NamedTuple):
-    """What was seen of work being done: how much there was at the first sight of any, and when that and the last was.
+def cpu_s(worker: WorkerProcess) -> float | None:
+    """Return the processor time that all processes of a worker have used; None where the system does not tell.
 
-    Times are of `time.perf_counter`.
+    On shared cores it says more than the clock: what others do in the meantime is not in it.
     """
-
-    first: int
-    first_at: float
-    last_at: float
-
-    def per_second(self, total: int, since: float) -> float:
-        """Return how much was done in a second from first to last commit; `since`, where all came with the first."""
-        if self.first < total:
-            return (total - self.first) / (self.last_at - self.first_at)
-        return total / (self.last_at - since)
+    ticks = [_ticks(stat, worker.pid) for stat in Path("/proc").glob("[0-9]*/stat")]
+    return sum(ticks) / os.sysconf("SC_CLK_TCK") if ticks else None
 
 
-def watch(done: Callable[[], int], total: int) -> Watched:
-    """Watch until `done` has reached `total`; raises BenchError when it stands still or takes too long."""
-    began = moved_at = first_at = time.perf_counter()
-    first = seen = 0
+def _ticks(stat: Path, group: int) -> int:
+    """Return the user and system time of one process, 0 where it is of another process group."""
+    try:
+        fields = stat.read_text().rpartition(")")[2].split()  # the name before may hold anything
+    except OSError:  # it has ended meanwhile
+        return 0
+    return int(fields[11]) + int(fields[12]) if int(fields[2]) == group else 0
+
+
+def wait_for(done: Callable[[], int], total: int) -> float:
+    """Wait until `done` has reached `total`; returns when, by `time.perf_counter`.
+
+    Raises BenchError when it stands still or takes too long.
+    """
+    began = moved_at = time.perf_counter()
+    seen = done()
     while seen < total:
         time.sleep(_POLL_S)
         count, now = done(), time.perf_counter()
-        if count > seen:
-            first, first_at = (first, first_at) if first else (count, now)
-            seen, moved_at = count, now
+        moved_at = now if count > seen else moved_at
+        seen = count
         if now - moved_at > _STUCK_S or now - began > _BOUND_S:
             raise BenchError(f"{seen} of {total} done after {now - began:.0f} s")
-    return Watched(first, first_at, moved_at)
+    return moved_at

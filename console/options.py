@@ -1,14 +1,19 @@
 """Options that several commands share, and the place that they look at."""
 
+import contextlib
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated
 
+import redis
 import typer
 
 from console.errors import UsageError
 from console.runs import Run, open_run
 from gnomon import Kind
+from gnomon.publisher import connect
 from ledger import Ledger
+from worker.lanes import LaneStore
 from worker.registry import load_operations
 from worker.settings import WorkerSettings, load
 
@@ -37,6 +42,23 @@ class Place:
         ledger = Ledger(self.settings.database_url.get_secret_value(), namespace=self.settings.namespace)
         ledger.check()
         return ledger
+
+    def lanes(self) -> LaneStore:
+        """Open its lanes; whether Redis answers shows at the first question."""
+        return LaneStore(connect(self.settings.redis_url.get_secret_value()), self.settings.namespace)
+
+    @property
+    def all_lanes(self) -> range:
+        """The numbers of its lanes."""
+        return range(self.settings.lanes)
+
+    def oldest_pending(self) -> datetime | None:
+        """Return since when captures wait; None where none do, or where Redis does not answer."""
+        if self.ended:
+            return None
+        with contextlib.closing(self.lanes()) as lanes, contextlib.suppress(redis.RedisError):
+            return lanes.oldest(self.all_lanes)
+        return None
 
     def kinds(self) -> dict[str, Kind]:
         """Return its operations and their kinds; raises ConfigurationError where they cannot be loaded."""

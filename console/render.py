@@ -1,7 +1,7 @@
 """Puts a report into words and tables for a terminal; colour only ever repeats what a word says."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 from rich.console import Console, Group
@@ -12,10 +12,24 @@ from rich.text import Text
 from console.report import Report
 from ledger import Group as DifferenceGroup
 from ledger import Outcome
-from rollout import Decision, Standing
+from rollout import Decision, Standing, State
 
 _STYLES: Final = {"critical": "bold red", "major": "yellow", "minor": "cyan"}
-_STATES: Final = {"eligible": "bold green", "rollback": "bold red", "hold": "yellow", "collecting": "cyan"}
+_STATES: Final = {
+    State.ELIGIBLE: "bold green",
+    State.ROLLBACK: "bold red",
+    State.HOLD: "bold yellow",
+    State.INCONCLUSIVE: "bold yellow",
+    State.COLLECTING: "bold cyan",
+}
+_MEANINGS: Final = {
+    State.ELIGIBLE: "every criterion is met; a person may let the rollout advance",
+    State.ROLLBACK: "harm is proven; legacy should answer everybody",
+    State.HOLD: "something is not as it must be; the rollout stays where it is",
+    State.INCONCLUSIVE: "the deadline passed before the evidence was enough",
+    State.COLLECTING: "nothing speaks against it yet, and not everything speaks for it",
+}
+_URGENCY: Final = (Standing.HARM, Standing.BROKEN, Standing.OPEN, Standing.PASSED, Standing.NOT_APPLICABLE)
 _SIGNS: Final = {
     Standing.PASSED: Text("met", style="green"),
     Standing.NOT_APPLICABLE: Text("apart", style="dim"),
@@ -31,13 +45,13 @@ def show(report: Report, console: Console) -> None:
     console.print(Rule("What was captured"))
     console.print(_funnel(report))
     console.print(Rule("What became of it"))
-    console.print(outcomes_table(report))
+    console.print(outcomes_table(report), "")
     for line in report.imbalance:
         console.print(f"[bold red]The sums are not exact:[/] {line}")
     if report.reasons:
-        console.print(_reasons(report))
+        console.print(_reasons(report), "")
     console.print(Rule("What differs"))
-    show_groups(report.groups, console, report.explained)
+    show_groups(report.groups, console)
     console.print(Rule("The gate"))
     show_gate(report.decision, console)
     if report.seconds:
@@ -71,9 +85,7 @@ def _reasons(report: Report) -> Table:
     return table
 
 
-def show_groups(
-    groups: Iterable[DifferenceGroup], console: Console, explained: Mapping[str, str] | None = None
-) -> None:
+def show_groups(groups: Iterable[DifferenceGroup], console: Console) -> None:
     """Print the groups, each with what it means."""
     found = list(groups)
     if not found:
@@ -82,22 +94,20 @@ def show_groups(
     table = _table("group", "operation", "severity", "kind at path", "count", "users", right=2)
     for group in found:
         what = Group(Text(f"{group.kind} at {group.path}"), Text(group.explanation, style="dim"))
-        why = (explained or {}).get(group.id)
-        if why:
-            what = Group(*what.renderables, Text(why, style="italic"))
         severity = Text(group.severity, style=_STYLES.get(group.severity, ""))
         table.add_row(group.id, group.operation, severity, what, f"{group.count:,}", f"{group.users:,}")
-    console.print(table)
+    console.print(table, "")
 
 
 def show_gate(decision: Decision, console: Console, *, everything: bool = False) -> None:
     """Print the gate's state and each criterion that is not met, with its reason; with `everything` all of them."""
-    console.print(Text(str(decision.state), style=_STATES.get(str(decision.state), "")))
+    state = Text(decision.state.upper(), style=_STATES[decision.state])
+    console.print(state.append(f": {_MEANINGS[decision.state]}\n", style="default"))
     table = _table("criterion", "", "why")
-    for criterion in decision.criteria:
+    for criterion in sorted(decision.criteria, key=lambda criterion: _URGENCY.index(criterion.standing)):
         if everything or criterion.standing not in _SILENT:
             table.add_row(criterion.name, _SIGNS[criterion.standing], criterion.why)
-    console.print(table)
+    console.print(table, "")
     silent = Counter(criterion.standing for criterion in decision.criteria)
     if not everything:
         met, apart = silent[Standing.PASSED], silent[Standing.NOT_APPLICABLE]

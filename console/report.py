@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from gnomon import Kind
@@ -21,7 +22,6 @@ class Report:
     decision: Decision
     done: int
     seconds: float | None = None
-    explained: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def eligible(self) -> int:
@@ -87,7 +87,7 @@ def build(
     kinds: Mapping[str, Kind],
     *,
     seconds: float | None = None,
-    explained: Mapping[str, str] | None = None,
+    oldest_pending: datetime | None = None,
 ) -> Report:
     """Read the report from the ledger; raises LedgerError where it does not answer."""
     with ledger.reading() as reading:
@@ -95,8 +95,7 @@ def build(
             operations=reading.sums(),
             groups=reading.groups(),
             reasons=reading.reasons(),
-            decision=decide(gather(reading, kinds), Policy()),
+            decision=decide(gather(reading, kinds, oldest_pending=oldest_pending), Policy()),
             done=reading.done(),
             seconds=seconds,
-            explained=explained or {},
         )

@@ -31,7 +31,6 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str | None = None  #: None: an embedded Valkey, gone with the run
     up: str | None = None  #: where its Redis is, while it is up
     traffic: str = ""
-    explained: dict[str, str] = msgspec.field(default_factory=dict)  #: fingerprint → why this group was to be expected
 
     @property
     def path(self) -> Path:

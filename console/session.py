@@ -48,7 +48,7 @@ class Session:
             pending = shown.add_task("pending", total=driven.calls)
             self.backlog.wait(self._keep_worker, lambda left: shown.update(pending, completed=driven.calls - left))
         seconds = time.monotonic() - started
-        return driven, build(self.backlog.ledger, self.kinds, seconds=seconds, explained=self.run.explained)
+        return driven, build(self.backlog.ledger, self.kinds, seconds=seconds)
 
     def _tend(self, done: int, update: Callable[..., None], task: object) -> None:
         update(task, completed=done)

@@ -1,7 +1,7 @@
 """Gathers the evidence of the open epoch from the ledger's tallies: the one place where the gate's input is read."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from gnomon import Kind
@@ -15,19 +15,22 @@ def gather(reading: Reading, kinds: Mapping[str, Kind], *, oldest_pending: datet
     """Return the evidence of the open epoch.
 
     `kinds` names the operations that must be proven, with their kind; `oldest_pending` is when the oldest capture that
-    waits was made. Raises LedgerError where the ledger does not answer.
+    waits was made: where captures wait and it is not known, they are taken to be as old as the epoch. Raises
+    LedgerError where the ledger does not answer.
     """
     row = reading.epoch()
     sums = reading.sums(row.epoch)
     clusters = reading.clusters(row.epoch)
+    now = reading.now()
+    waiting_since = (oldest_pending or row.opened_at) if any(found.pending for found in sums.values()) else now
     operations = [_operation(name, kinds.get(name, Kind.READ), sums[name], clusters.get(name, [])) for name in sums]
     return Evidence(
         epoch=_epoch(row),
         share=row.share / 100,
-        age_s=(reading.now() - row.opened_at).total_seconds(),
+        age_s=(now - row.opened_at).total_seconds(),
         hours_with_data=reading.hours(row.epoch),
         distinct_users=reading.distinct_users(row.epoch),
-        lag_s=max(0.0, (datetime.now(UTC) - oldest_pending).total_seconds()) if oldest_pending else 0.0,
+        lag_s=max(0.0, (now - waiting_since).total_seconds()),
         open_complaints=0,
         complaint_feed_age_s=None,
         operations=tuple(operations),

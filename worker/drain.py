@@ -68,13 +68,8 @@ class Drain:
     def _turn(self) -> None:
         self._take_further()
         self._begin()
-        busy = [future for held in self._held.values() if held.busy for future in held.futures]
-        if busy:
-            wait(busy, timeout=1.0, return_when=FIRST_COMPLETED)
-        elif any(held.busy for held in self._held.values()):
-            pass  # a batch of nothing but unreadable lines waits for nobody
-        elif self._held:
-            time.sleep(IDLE_S)
+        if self._held and not any(held.busy for held in self._held.values()):
+            time.sleep(IDLE_S)  # a watermark holds everything back
         self._settle()
 
     def _take(self, lane: int) -> bool:
@@ -106,15 +101,23 @@ class Drain:
             self._take(lane)
 
     def _begin(self) -> None:
-        idle = [held for held in self._held.values() if not held.busy]
+        now = time.monotonic()
+        idle = [held for held in self._held.values() if not held.busy and held.look_at <= now]
         if not idle:
             return
         watermark = self._lanes.watermark()  # before reading: see HeldLane.begin
         for held in idle:
-            if not held.begin(watermark) and not held.waiting:
+            if held.begin(watermark):
+                continue
+            held.look_at = now + IDLE_S
+            if not held.waiting:
                 self._release(held)
 
     def _settle(self) -> None:
+        """Wait until a user is through, commit what is complete, keep the leases."""
+        futures = [future for held in self._held.values() for future in held.futures]
+        if futures:
+            wait(futures, timeout=1.0, return_when=FIRST_COMPLETED)
         for held in list(self._held.values()):
             try:
                 if held.busy:
@@ -127,10 +130,7 @@ class Drain:
             held.fanout.abandoned = 0
 
     def _finish_batches(self) -> None:
-        while busy := [held for held in self._held.values() if held.busy]:
-            futures = [future for held in busy for future in held.futures]
-            if futures:
-                wait(futures, timeout=1.0, return_when=FIRST_COMPLETED)
+        while any(held.busy for held in self._held.values()):
             self._settle()
 
     def _drop(self, held: HeldLane) -> None:

@@ -31,6 +31,7 @@ class HeldLane:
     journal: Journal
     fanout: Fanout
     count: Callable[[Finding], None]
+    look_at: float = 0.0  #: when it is worth looking for what may be replayed, on the monotonic clock
     _entries: list[LaneEntry] = field(default_factory=list)
     _selection: Selection | None = None
     _extended: float = field(default_factory=time.monotonic)

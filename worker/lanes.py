@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from secrets import token_hex
 from typing import Any, Final, cast
 
@@ -141,6 +142,14 @@ class LaneStore:
         for lane in lanes:
             pipeline.xlen(self._keys.lane(lane).stream)
         return sum(pipeline.execute())
+
+    def oldest(self, lanes: range) -> datetime | None:
+        """Return when the oldest entry that waits was appended; None where none waits."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane in lanes:
+            pipeline.xrange(self._keys.lane(lane).stream, count=1)
+        first = [int(entries[0][0].split(b"-")[0]) for entries in pipeline.execute() if entries]
+        return datetime.fromtimestamp(min(first) / 1_000, UTC) if first else None
 
     def purge(self, lanes: range) -> None:
         """Remove every key of the namespace; only for one that nobody uses any more."""

@@ -24,7 +24,8 @@ def gate(*, run: RunName = None, live: Live = False, json: Json = False) -> int:
     found = place(run, live=live)
     ledger = found.ledger()
     with ledger.reading() as reading:
-        decision = decide(gather(reading, found.kinds()), Policy())
+        evidence = gather(reading, found.kinds(), oldest_pending=found.oldest_pending())
+    decision = decide(evidence, Policy())
     ledger.close()
     if json:
         print_json(decision.as_json())

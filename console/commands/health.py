@@ -11,9 +11,7 @@ from console.errors import EXIT_FINDINGS, EXIT_OK
 from console.options import Json, Live, Place, RunName, place
 from console.output import out, print_json
 from gnomon import GnomonError
-from gnomon.publisher import connect
 from ledger import LedgerError
-from worker.lanes import LaneStore
 
 PING_S = 2.0
 
@@ -53,10 +51,8 @@ def _outcome(check: Callable[[Place], str], found: Place) -> tuple[bool, str]:
 
 
 def _redis(found: Place) -> str:
-    store = LaneStore(connect(found.settings.redis_url.get_secret_value()), found.settings.namespace)
-    with contextlib.closing(store):
-        lanes = range(found.settings.lanes)
-        return f"{store.waiting(lanes):,} entries wait, {len(store.producers())} live producers"
+    with contextlib.closing(found.lanes()) as lanes:
+        return f"{lanes.waiting(found.all_lanes):,} entries wait, {len(lanes.producers())} live producers"
 
 
 def _ledger(found: Place) -> str:

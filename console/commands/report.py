@@ -22,7 +22,7 @@ def report(*, run: RunName = None, live: Live = False, json: Json = False) -> in
     """
     found = place(run, live=live)
     ledger = found.ledger()
-    made = build(ledger, found.kinds(), explained=found.run.explained if found.run else None)
+    made = build(ledger, found.kinds(), oldest_pending=found.oldest_pending())
     ledger.close()
     if json:
         print_json(made.as_json())
@@ -44,5 +44,5 @@ def groups(*, run: RunName = None, live: Live = False, json: Json = False) -> in
     if json:
         print_json([group_as_json(group) for group in listed])
     else:
-        show_groups(listed, out, found.run.explained if found.run else None)
+        show_groups(listed, out)
     return 0

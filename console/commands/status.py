@@ -15,9 +15,7 @@ from console.options import Json, Live, Place, RunName, place
 from console.output import out, print_json
 from console.render import outcomes_table
 from console.report import Report, build
-from gnomon.publisher import connect
 from ledger import Ledger
-from worker.lanes import LaneStore
 
 REFRESH_S = 2.0
 
@@ -74,29 +72,21 @@ def _report(found: Place) -> Report:
     try:
         if not found.ended:
             _fold(found, ledger)
-        return build(ledger, found.kinds())
+        return build(ledger, found.kinds(), oldest_pending=found.oldest_pending())
     finally:
         ledger.close()
 
 
 def _fold(found: Place, ledger: Ledger) -> None:
-    store = _store(found)
-    with contextlib.closing(store), contextlib.suppress(redis.RedisError):
-        ledger.fold_funnels(store.funnels(range(found.settings.lanes)))
+    with contextlib.closing(found.lanes()) as lanes, contextlib.suppress(redis.RedisError):
+        ledger.fold_funnels(lanes.funnels(found.all_lanes))
 
 
 def _queue(found: Place) -> dict[str, Any]:
     if found.ended:
         return {"redis": "gone, the run has ended", "waiting_entries": 0, "producers": []}
-    store = _store(found)
-    try:
-        waiting, producers = store.waiting(range(found.settings.lanes)), store.producers()
-    except redis.RedisError as error:
-        return {"redis": f"does not answer ({type(error).__name__})", "waiting_entries": 0, "producers": []}
-    finally:
-        store.close()
-    return {"redis": "ok", "waiting_entries": waiting, "producers": producers}
-
-
-def _store(found: Place) -> LaneStore:
-    return LaneStore(connect(found.settings.redis_url.get_secret_value()), found.settings.namespace)
+    with contextlib.closing(found.lanes()) as lanes:
+        try:
+            return {"redis": "ok", "waiting_entries": lanes.waiting(found.all_lanes), "producers": lanes.producers()}
+        except redis.RedisError as error:
+            return {"redis": f"does not answer ({type(error).__name__})", "waiting_entries": 0, "producers": []}

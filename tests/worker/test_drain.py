@@ -4,10 +4,11 @@ import random
 import threading
 from collections import Counter
 
+import msgspec
 import pytest
 
 from gnomon.scripts import BEAT, LEAVE
-from gnomon.wire import pack
+from gnomon.wire import Capture, Kind, Side, encode, pack
 from ledger import FencedError, LedgerUnreachableError
 from worker import drain as draining
 from worker import held_lane
@@ -275,6 +276,27 @@ def test_a_capture_from_the_future_stops_nobody_else(
     assert server.xlen(names.stream)
 
 
+@pytest.mark.xfail(strict=True, reason="a process's first captures are below no watermark until its first heartbeat")
+def test_a_process_that_starts_while_a_lane_is_drained_is_not_late(
+    make_client, application, make_drain, sums, monkeypatch
+):
+    """As when an application is restarted: what it captures before it is known to be there has its place as well."""
+    first, second = make_client(GNOMON_LANES="1"), make_client(GNOMON_LANES="1")
+    notes = application(first, second)
+    notes.save("ann", "before the restart", app=0)
+    ended(first)
+    publisher = second._publisher
+    with monkeypatch.context() as patch:
+        patch.setattr(publisher, "start", lambda: None)  # its thread has not come round yet
+        notes.save("ann", "after it", app=1)
+    make_drain(client=first).run(0)
+    publisher.start()
+    ended(second)
+    make_drain(client=first).run(0)
+    found = sums()
+    assert (found.outcomes, found.reasons) == (Counter(match=2), {})
+
+
 # --- crashes
 
 
@@ -388,31 +410,29 @@ def test_a_worker_gone_in_the_middle_of_a_batch_changes_no_verdict(
     ],
 )
 def test_a_worker_gone_just_after_its_commit_leaves_nothing_behind(
-    planted, client, make_drain, make_store, sums, clean, monkeypatch, short_turns, hints, where
+    notes, client, make_drain, make_store, sums, clean, monkeypatch, short_turns, hints, lane_of, where
 ):
     """Nothing is counted twice, and the next holder clears away what the first could not."""
-    converse(planted)
+    calls = converse(notes, users=["ann"])
     ended(client)
-    store = make_store()
+    store, lane = make_store(), lane_of()
 
     def dying(*_) -> None:
         raise Crash
 
     monkeypatch.setattr(store, where, dying)
-    for lane in range(4):
-        with pytest.raises(Crash):
-            make_drain(lanes=store, share=1).run(lane)
+    with pytest.raises(Crash):
+        make_drain(lanes=store).run(lane)
     hints.clear()
-    for lane in range(4):
-        make_drain(share=1).run(lane)
-    assert sums().outcomes == EXPECTED
+    make_drain().run(lane)
+    assert sums().outcomes == Counter(match=calls)
     assert hints == []
     clean()
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_whatever_goes_wrong_the_figures_are_the_same(
-    planted, client, make_drain, make_store, sums, clean, server, keys, monkeypatch, seed
+    planted, client, make_drain, make_store, sums, server, keys, monkeypatch, short_turns, seed
 ):
     """Workers die at random places of random calls, some frozen and going on later: still the same verdicts, once each."""
     monkeypatch.setattr(held_lane, "READ_ENTRIES", 2)
@@ -432,11 +452,10 @@ def test_whatever_goes_wrong_the_figures_are_the_same(
             deaths += 1
         server.delete(*(keys.lane(lane).lease for lane in range(4)))
     assert deaths > 4
-    monkeypatch.undo()
     for lane in range(4):
         make_drain().run(lane)
+        server.delete(*(keys.lane(lane).lease for lane in range(4)))
     assert sums().outcomes == EXPECTED
-    assert [server.xlen(keys.lane(lane).stream) for lane in range(4)] == [0] * 4
 
 
 def mortal(method, dice):
@@ -578,7 +597,7 @@ def test_an_enhanced_system_that_answers_nobody_does_not_hold_the_drain(notes, c
     drain = make_drain(timeout_s=0.1, threads=2)
     running = threading.Thread(target=drain.run, args=(0,), daemon=True)
     running.start()
-    running.join(3.0)
+    running.join(1.0)
     hung = running.is_alive()
     over.set()
     running.join(PATIENCE_S)
@@ -621,13 +640,19 @@ def test_poison_is_parked_and_everything_adds_up(notes, client, make_drain, sums
 
 
 def encoded(**changes) -> bytes:
-    import msgspec
-
-    from gnomon.wire import Capture, Kind, Side, encode
-
     raw = msgspec.Raw(b"{}")
     made = {"v": 1, "id": "x", "op": "note.save", "user": "ann", "start": 1, "end": 2, "args": raw, "epoch": 1}
     return encode(Capture(kind=Kind.WRITE, legacy=Side(1, returned=raw), **{**made, **changes}))
+
+
+@pytest.mark.xfail(strict=True, reason="replay.unreadable parks every line as operation 'unknown' of epoch 0")
+def test_a_capture_of_the_next_version_is_parked_under_its_operation(make_drain, server, keys, ledger):
+    """While an upgrade is under way the sums of each operation and epoch stay exact, and the gate sees what is parked."""
+    payload = pack([b'{"v":2,"id":"x-1","op":"note.save","epoch":3,"start":11,"end":12,"new":{}}'])
+    server.xadd(keys.lane(0).stream, {"u": "d", "n": 1, "w": 0, "b": len(payload), "p": payload})
+    make_drain().run(0)
+    with ledger.reading() as reading:
+        assert {name: +found.outcomes for name, found in reading.sums(3).items()} == {"note.save": Counter(parked=1)}
 
 
 def test_a_lane_of_nothing_but_poison_is_emptied(make_drain, server, keys, store, clean):
