@@ -18,16 +18,16 @@ import redis
 
 from bench.contenders import LANES, NAMESPACE, Contender, hand_written, ours
 from bench.footprint import held_bytes, json_bytes, sparse_bytes
-from bench.measuring import Benchmark, BenchError, Result, Rounds, Row
+from bench.measuring import BenchError, Benchmark, Result, Rounds, Row
 from bench.memories import differs
 from bench.workers import PROCESSES, cpu_s, frozen, wait_for
 from console.processes import embedded_valkey
 from gnomon.publisher import connect
 
 _THEIRS, _OURS = "hand-written", "ours"
-_BACKLOG, _LIVE, _CPU, _REDIS = "backlog", "live", "CPU a capture", "Redis a capture"
+_BACKLOG, _LIVE, _CPU, _REDIS = "backlog", "live", "CPU/capture", "Redis/capture"
 _JSON: Final = "JSON of a capture"
-_SPARSE: Final = "Redis a capture: alone in entry"
+_SPARSE: Final = "Redis/capture: ours, sparse"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Size:
 
 
 FULL: Final = Size(rounds=3, hand_written=240, ours=16_000, warm_up=4_000)
-QUICK: Final = Size(rounds=1, hand_written=40, ours=1_500, warm_up=500)
+QUICK: Final = Size(rounds=1, hand_written=30, ours=1_000, warm_up=300)
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,11 +23,11 @@ def show(benchmark: Benchmark, result: Result, console: Console) -> None:
     """Print one result as a table."""
     console.print(f"\n[bold]{benchmark.name}[/] — {benchmark.title}")
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for place, column in enumerate(("", "median", "min to max", "unit", "ratio")):
+    for place, column in enumerate(("", "median", "min to max", "ratio")):
         table.add_column(column, justify="right" if place in (1, 2) else "left", no_wrap=True)
     for row in result.rows:
         between = f"{figure(min(row.samples))} to {figure(max(row.samples))}"
-        table.add_row(row.name, figure(row.median), between, row.unit, _ratio(row))
+        table.add_row(row.name, f"{figure(row.median)} {row.unit}", between, _ratio(row))
     console.print(table)
     for note in result.notes:
         console.print(note, style="dim", markup=False, soft_wrap=True)

@@ -149,7 +149,7 @@ def test_a_locked_file_is_an_error_after_the_wait(empty_url, tmp_path, monkeypat
     holder = hold(ledger)
     with sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(LedgerUnreachableError, match="ledger.sqlite3: database is locked"):
+        with pytest.raises(LedgerUnreachableError, match=r"ledger\.sqlite3: database is locked"):
             ledger.commit(holder.next(finding()))
         assert read(ledger, "done") == 0
         other.execute("ROLLBACK")

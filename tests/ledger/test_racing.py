@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -76,7 +77,7 @@ def test_of_two_holders_of_one_position_one_commits(open_ledger, read, hold, fin
     holder = hold(ledgers[0])
     for _ in range(COMMITS):
         commit = holder.next(finding(), finding())
-        raised = together(*(lambda ledger=ledger: ledger.commit(commit) for ledger in ledgers))
+        raised = together(*(partial(ledger.commit, commit) for ledger in ledgers))
         assert [type(error) for error in raised] == [FencedError]
         holder.position = commit.after
     assert read(ledgers[0], "done") == 2 * COMMITS

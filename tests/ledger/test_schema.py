@@ -82,7 +82,7 @@ def test_several_hosts_may_migrate_at_once(open_ledger):
 
 def test_a_ledger_without_tables_is_refused_by_name(open_ledger):
     """The message says what to do."""
-    with pytest.raises(LedgerSchemaError, match="no tables yet.*gnomon migrate"):
+    with pytest.raises(LedgerSchemaError, match=r"no tables yet.*gnomon migrate"):
         open_ledger().check()
 
 
@@ -90,7 +90,7 @@ def test_a_ledger_of_another_version_is_refused(ledger):
     """The message names both revisions."""
     with ledger._engine.begin() as connection:
         connection.execute(sa.text("UPDATE alembic_version SET version_num = '0000'"))
-    with pytest.raises(LedgerSchemaError, match="revision 0000.*works with 0"):
+    with pytest.raises(LedgerSchemaError, match=r"revision 0000.*works with 0"):
         ledger.check()
 
 

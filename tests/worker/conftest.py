@@ -3,7 +3,7 @@
 import shutil
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
@@ -18,17 +18,21 @@ from gnomon.keys import Keys
 from gnomon.publisher import connect
 from ledger import Ledger
 from ledger.models import Base
+from worker import drain as draining
 from worker.drain import Drain
 from worker.lanes import LaneStore
 from worker.replay import Replayer
 
 LANES = 4
+USERS = [f"u{n}" for n in range(12)]
+PATIENCE_S = 10.0
 
 
 class Notes:
     """Notes by user, kept twice. `before` is called by each enhanced callable with its operation and arguments."""
 
     def __init__(self, *clients: Gnomon) -> None:
+        self.clients = clients
         self._numbers = count(1)
         self._lock = threading.Lock()
         self.legacy: defaultdict[str, dict[int, str]] = defaultdict(dict)
@@ -50,6 +54,20 @@ class Notes:
 
     def read(self, user: str, *, app: int = 0) -> list[str]:
         return self.apps[app][1](user)
+
+    def converse(self, users: Sequence[str] = USERS, *, turns: int = 4, app: int = 0) -> int:
+        """Let users save and read in turns; returns the number of calls."""
+        for turn in range(turns):
+            for user in users:
+                self.save(user, f"{user} says {turn}", app=app)
+                self.read(user, app=app)
+        return 2 * len(users) * turns
+
+    def end(self) -> None:
+        """End the live processes, everything captured in its lane."""
+        for client in self.clients:
+            assert client.flush(PATIENCE_S)
+            client.close()
 
     def _save(self, user: str, text: str) -> int:
         self.serving("note.save", user=user, text=text)
@@ -128,6 +146,25 @@ def client(make_client) -> Gnomon:
 def notes(client) -> Notes:
     """Give the application with one live process."""
     return Notes(client)
+
+
+@pytest.fixture
+def planted(notes) -> Notes:
+    """Let enhanced get some answers wrong, by what it has stored: a replay in the wrong place would tell."""
+
+    def before(operation: str, user: str, **_: Any) -> list[str] | None:
+        stored = notes.enhanced[user]
+        wrong = operation == "note.list" and user in USERS[::3] and len(stored) % 2
+        return ["wrong", *stored.values()] if wrong else None
+
+    notes.before = before
+    return notes
+
+
+@pytest.fixture(scope="session")
+def planted_outcomes() -> Counter[str]:
+    """What four turns of everybody come to with the planted defect, however often workers die."""
+    return Counter(match=2 * len(USERS) * 4 - 8, diverged=8)
 
 
 @pytest.fixture(scope="session")
@@ -215,6 +252,55 @@ def make_drain(make_store, ledger, client, hints) -> Iterator[Callable[..., Drai
     yield factory
     for pool in pools:
         pool.shutdown(wait=False, cancel_futures=True)
+
+
+@pytest.fixture
+def short_turns(monkeypatch) -> None:
+    """Let a drain hand its lanes back soon."""
+    monkeypatch.setattr(draining, "TURN_S", 0.5)
+
+
+class Gate:
+    """Holds the first replay that comes to it, until it is let go."""
+
+    def __init__(self) -> None:
+        self.entered, self.leave = threading.Event(), threading.Event()
+        self._passed = False
+
+    def __call__(self, operation: str, **_: Any) -> None:
+        if not self._passed:
+            self._passed = True
+            self.entered.set()
+            assert self.leave.wait(PATIENCE_S)
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    made = Gate()
+    yield made
+    made.leave.set()
+
+
+class Running(threading.Thread):
+    """A drain in a thread of its own."""
+
+    def __init__(self, drain: Drain, lane: int) -> None:
+        super().__init__()
+        self._drain, self._lane = drain, lane
+        self.start()
+
+    def run(self) -> None:
+        self.counts = self._drain.run(self._lane)
+
+    def ended(self) -> Counter[str]:
+        self.join(PATIENCE_S)
+        return self.counts
+
+
+@pytest.fixture(scope="session")
+def running() -> type[Running]:
+    """Run a drain beside the test."""
+    return Running
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""One worker process's engine: it drains and sweeps from settings alone, and outlives a Redis or ledger that is gone."""
+"""One worker process's engine: it drains and sweeps from settings alone, and outlives a Redis or ledger gone."""
 
 import sys
 import threading

@@ -313,8 +313,21 @@ def test_a_pickle_is_never_loaded(store, append, tmp_path):
         (line(10, v=2), "unknown_version"),
         (line(10).replace(b'"write"', b'"destroy"'), "malformed"),
         (line(10).replace(b'"start":9', b'"start":"nine"'), "malformed"),
+        (line(10, "c" * 1_000), "malformed"),
+        (line(10, "c\x00"), "malformed"),
+        (line(10, op="x" * 10_000), "malformed"),
+        (line(10, op="before\x00after"), "malformed"),
+        (line(10, epoch=2**63), "malformed"),
+        (line(10, epoch=-1), "malformed"),
+        (line(10, start=2**100), "malformed"),
+        (line(10, start=-(10**18)), "malformed"),
+        (line(10, v=2, start=2**100), "unknown_version"),
     ],
-    ids=["text", "nothing", "list", "bytes", "deep", "fields", "next version", "no order", "of 2", "kind", "type"],
+    ids=[
+        *("text", "nothing", "list", "bytes", "deep", "fields", "next version", "no order", "of 2", "kind", "type"),
+        *("long id", "NUL in the id", "long operation", "NUL in the operation", "huge epoch", "negative epoch"),
+        *("huge time", "time before all", "huge time of 2"),
+    ],
 )
 def test_a_line_that_is_no_capture_is_named_and_its_neighbours_are_read(store, append, bad, reason):
     """Malformed, or of a version that this worker does not know; it is placed where it says it belongs."""

@@ -1,5 +1,6 @@
 """A real Celery worker beside a live application: started as a run starts it, ended as a person ends it."""
 
+import contextlib
 import importlib
 import os
 import signal
@@ -12,7 +13,6 @@ from types import SimpleNamespace
 import pytest
 
 from ledger import Ledger
-from worker.lanes import LaneStore
 
 pytestmark = pytest.mark.slow
 
@@ -97,10 +97,8 @@ def worker(environment, tmp_path):
             command, cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     yield SimpleNamespace(process=process, log=tmp_path / "worker.log")
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait(PATIENCE_S)
 
 

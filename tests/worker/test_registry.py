@@ -1,5 +1,6 @@
 """Operations are found by module name; what is wrong with a module is said by name, before the first replay."""
 
+import re
 import sys
 from types import ModuleType
 
@@ -59,7 +60,7 @@ def test_an_unknown_module_is_refused(module):
 
 def test_a_module_without_a_client_is_refused(module):
     """It registers nothing: most likely another one was meant."""
-    with pytest.raises(ConfigurationError, match="^GNOMON_OPERATIONS: ops_none holds no Gnomon client"):
+    with pytest.raises(ConfigurationError, match=r"^GNOMON_OPERATIONS: ops_none holds no Gnomon client"):
         load_operations([module("ops_none", gnomon="no client", Gnomon=Gnomon)])
 
 
@@ -72,7 +73,7 @@ def test_a_module_that_fails_at_import_is_refused_by_name(tmp_path, monkeypatch,
     """Whatever it raises: the message names the module, and no traceback reaches a person."""
     (tmp_path / f"{name}.py").write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ConfigurationError, match=f"^GNOMON_OPERATIONS: cannot load '{name}'"):
+    with pytest.raises(ConfigurationError, match="^" + re.escape(f"GNOMON_OPERATIONS: cannot load '{name}'")):
         load_operations([name])
 
 
@@ -82,5 +83,5 @@ def test_a_module_that_fails_at_import_is_refused_by_name(tmp_path, monkeypatch,
 @pytest.mark.parametrize("modules", [[".operations"], []], ids=["relative", "none"])
 def test_names_that_load_nothing_are_refused(modules):
     """Without an operation every capture would be parked."""
-    with pytest.raises(ConfigurationError, match="^GNOMON_OPERATIONS"):
+    with pytest.raises(ConfigurationError, match=r"^GNOMON_OPERATIONS"):
         load_operations(modules)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from comparators import Call as JudgedCall
-from comparators import Difference, Kind, Severity, registry
+from comparators import Difference, Kind, Severity, mask, registry
 from gnomon import Gnomon, call
 from gnomon.wire import Capture, Raised, Side, encode, encode_value
 from gnomon.wire import Kind as CallKind
@@ -20,6 +20,7 @@ from worker.replay import Replayer, timed_out, unreadable
 from worker.selection import Due
 
 START_US = 1_790_000_000_000_000
+MASKED = mask("ann@example.com")
 
 
 class RefusedError(Exception):
@@ -91,7 +92,7 @@ def test_a_difference_is_told_masked(replayed):
     found = replayed(lambda user: {"to": "ben@example.com"}, legacy=returned({"to": "ann@example.com"}))
     [kept] = found.differences
     assert (found.outcome, kept.path, kept.kind) == (Outcome.DIVERGED, "$.to", "changed")
-    assert (kept.legacy, kept.enhanced) == ("‹email›", "‹email›")
+    assert (kept.legacy, kept.enhanced) == (MASKED, MASKED)
 
 
 def test_where_enhanced_alone_raises_it_failed(replayed):
@@ -99,7 +100,7 @@ def test_where_enhanced_alone_raises_it_failed(replayed):
     found = replayed(raising(KeyError("ann@example.com")), legacy=returned([]))
     [kept] = found.differences
     assert (found.outcome, kept.kind, found.enhanced_returned) == (Outcome.FAILED, "failure", False)
-    assert kept.enhanced == {"type": "KeyError", "message": "'‹email›'"}
+    assert kept.enhanced == {"type": "KeyError", "message": f"'{MASKED}'"}
 
 
 def test_where_both_raise_alike_they_match(replayed):
@@ -219,7 +220,11 @@ def test_a_late_read_is_not_replayed(replayed, kind):
 def test_a_late_write_is_replayed_and_not_compared(replayed):
     """What it stored is needed by later reads."""
     stored = []
-    found = replayed(lambda user: stored.append(user), legacy=returned(1), kind="write", op="note.save", late=True)
+
+    def enhanced(user):
+        stored.append(user)
+
+    found = replayed(enhanced, legacy=returned(1), kind="write", op="note.save", late=True)
     assert (found.outcome, found.reason, found.enhanced_returned) == (Outcome.EXCLUDED, "late", True)
     assert stored == ["ann"]
 
@@ -400,10 +405,10 @@ def test_an_async_enhanced_is_awaited(replayed):
 def test_an_async_enhanced_may_be_a_plain_function_that_returns_a_coroutine(replayed):
     """A lambda around a coroutine function, or functools.partial."""
 
-    async def answer(user):
-        return user
+    async def answer(user, number):
+        return [user, number]
 
-    assert replayed(lambda user: answer(user), legacy=returned("ann")).outcome == Outcome.MATCH
+    assert replayed(lambda user: answer(user, 1), legacy=returned(["ann", 1])).outcome == Outcome.MATCH
 
 
 def test_an_async_enhanced_that_takes_too_long_has_failed(client):

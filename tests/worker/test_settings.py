@@ -100,7 +100,7 @@ def test_a_redis_url_that_cannot_be_used_is_named_at_the_start(environment, text
     with pytest.raises(ConfigurationError):
         ClientSettings.from_env({"GNOMON_REDIS_URL": text})
     environment(GNOMON_REDIS_URL=text)
-    with pytest.raises(ConfigurationError, match="^GNOMON_REDIS_URL"):
+    with pytest.raises(ConfigurationError, match=r"^GNOMON_REDIS_URL"):
         load()
 
 

@@ -1,0 +1,72 @@
+"""Evidence is what the ledger holds: gathered in one snapshot, worst case where nobody can say."""
+
+from datetime import timedelta
+
+import pytest
+
+from gnomon import Kind
+from ledger import Finding, LaneCommit, Ledger, Outcome, Position
+from rollout import Policy, State, decide
+from rollout.gathering import gather
+
+KINDS = {"memory.recent": Kind.READ}
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    opened = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite3")
+    opened.migrate()
+    yield opened
+    opened.close()
+
+
+def finding(number: int, outcome: Outcome = Outcome.MATCH) -> Finding:
+    return Finding(
+        capture_id=f"c-{number}",
+        operation="memory.recent",
+        epoch=1,
+        user=f"user-{number % 7}",
+        called_at_us=1_769_997_600_000_000 + number * 60_000_000,
+        outcome=outcome,
+    )
+
+
+def commit(ledger: Ledger, findings: list[Finding], captured: int) -> None:
+    fence, before = ledger.take(3)
+    counters = {(3, "memory.recent", 1, name): captured for name in ("eligible", "captured")}
+    after = Position((before.read[0] + 1, 0), (before.cut[0] + 1, ""))
+    ledger.commit(
+        LaneCommit(lane=3, fence=fence, before=before, after=after, findings=tuple(findings), funnel=counters)
+    )
+
+
+def test_evidence_is_what_was_committed(ledger):
+    """Counts, clusters, users and hours, from the tallies alone."""
+    commit(ledger, [finding(n) for n in range(90)] + [finding(90, Outcome.DIVERGED)], captured=91)
+    with ledger.reading() as reading:
+        evidence = gather(reading, KINDS)
+    [row] = evidence.operations
+    assert (row.outcomes.match, row.outcomes.diverged, row.outcomes.pending) == (90, 1, 0)
+    assert row.funnel.is_exact
+    assert sum(cluster.trials for cluster in row.clusters) == 91
+    assert (evidence.distinct_users, evidence.hours_with_data) == (7, 2)
+    assert (evidence.lag_s, evidence.required) == (0.0, ("memory.recent",))
+    assert decide(evidence, Policy()).state is State.COLLECTING
+
+
+def test_what_waits_is_lag(ledger):
+    """A capture that is not judged yet is as old as its entry says, or as the epoch where nobody can say."""
+    commit(ledger, [finding(0)], captured=2)
+    with ledger.reading() as reading:
+        now = reading.now()
+        known = gather(reading, KINDS, oldest_pending=now - timedelta(minutes=30))
+        unknown = gather(reading, KINDS)
+    assert known.operations[0].outcomes.pending == 1
+    assert known.lag_s == 1800.0
+    assert unknown.lag_s == unknown.age_s
+
+
+def test_an_empty_ledger_is_never_eligible(ledger):
+    """No data, no promotion."""
+    with ledger.reading() as reading:
+        assert decide(gather(reading, KINDS), Policy()).state is not State.ELIGIBLE

@@ -1,0 +1,120 @@
+"""Several workers on the same lanes: one holds a lane, and only the holder's findings count."""
+
+from collections import Counter
+
+import pytest
+
+from ledger import FencedError
+from worker import held_lane
+
+pytestmark = pytest.mark.slow
+
+PATIENCE_S = 10.0
+on_both = pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
+
+
+def test_a_second_drain_of_a_lane_goes_elsewhere(notes, client, make_drain, gate, running, sums, lane_of):
+    """It holds nothing and counts nothing."""
+    notes.before = gate
+    notes.save("ann", "hello")
+    notes.end()
+    lane = lane_of()
+    first = running(make_drain(), lane)
+    assert gate.entered.wait(PATIENCE_S)
+    assert make_drain().run(lane) == Counter(elsewhere=1)
+    gate.leave.set()
+    assert first.ended() == Counter(lanes=1, match=1)
+    assert sums().outcomes == Counter(match=1)
+
+
+def test_two_drains_share_the_lanes(notes, client, make_drain, running, sums, clean):
+    """Each takes what the other does not hold; together they count everything once."""
+    calls = notes.converse()
+    notes.end()
+    drains = [running(make_drain(share=2), lane) for lane in (0, 2)]
+    counts = sum((thread.ended() for thread in drains), Counter())
+    for lane in range(4):
+        counts += make_drain().run(lane)
+    assert counts["match"] == calls == sums().done
+    clean()
+
+
+@on_both
+@pytest.mark.parametrize("stolen", ["deleted", "replaced"])
+def test_a_lane_taken_over_in_the_middle_is_counted_once(
+    planted, client, make_drain, gate, running, planted_outcomes, sums, clean, server, keys, lane_of, stolen
+):
+    """The worker that was frozen past its lease commits nothing; who took over counts all."""
+    planted.converse()
+    planted.end()
+    lane, before = lane_of(), planted.before
+    planted.before = lambda op, **args: gate(op) or before(op, **args)
+    first = running(make_drain(share=1), lane)
+    assert gate.entered.wait(PATIENCE_S)
+    server.delete(keys.lane(lane).lease)
+    second = None
+    if stolen == "replaced":
+        second = make_drain(share=1).run(lane)
+        assert second["fenced"] == 0
+    gate.leave.set()
+    counts = first.ended()
+    if stolen == "replaced":
+        assert (counts["fenced"], counts["match"], counts["diverged"]) == (1, 0, 0)
+    for number in range(4):
+        make_drain().run(number)
+    assert sums().outcomes == planted_outcomes
+    clean()
+
+
+def test_a_lane_taken_away_is_noticed_while_replays_run(
+    notes, client, make_drain, gate, running, sums, server, keys, lane_of, monkeypatch
+):
+    """The lease is asked for again and again; who holds it no more forgets the batch."""
+    monkeypatch.setattr(held_lane, "EXTEND_S", 0.05)
+    notes.save("ann", "hello")
+    notes.end()
+    lane = lane_of()
+    notes.before = gate
+    first = running(make_drain(), lane)
+    assert gate.entered.wait(PATIENCE_S)
+    server.set(keys.lane(lane).lease, "another")
+    assert first.ended()["fenced"] == 1
+    assert server.get(keys.lane(lane).lease) == b"another"
+    gate.leave.set()
+    server.delete(keys.lane(lane).lease)
+    make_drain().run(lane)
+    assert sums().outcomes == Counter(match=1)
+
+
+def test_a_fence_in_the_ledger_is_enough(notes, client, make_drain, gate, running, sums, ledger, lane_of, server, keys):
+    """Redis may have lost the lease unnoticed: the ledger still lets one commit only."""
+    notes.save("ann", "hello")
+    notes.end()
+    lane = lane_of()
+    notes.before = gate
+    first = running(make_drain(), lane)
+    assert gate.entered.wait(PATIENCE_S)
+    ledger.take(lane)
+    gate.leave.set()
+    assert first.ended() == Counter(lanes=1, fenced=1)
+    server.delete(keys.lane(lane).lease)
+    make_drain().run(lane)
+    assert sums().outcomes == Counter(match=1)
+
+
+def test_a_fenced_error_is_no_crash(notes, client, make_drain, monkeypatch, ledger):
+    """Being overtaken is an ordinary end: the drain goes on with its other lanes."""
+    calls = notes.converse()
+    notes.end()
+    commit, refused = ledger.commit, []
+
+    def fencing(lane_commit) -> None:
+        if not refused:
+            refused.append(lane_commit.lane)
+            raise FencedError(lane_commit.lane, lane_commit.fence)
+        commit(lane_commit)
+
+    monkeypatch.setattr(ledger, "commit", fencing)
+    counts = make_drain().run(0)
+    assert counts["fenced"] == 1
+    assert 0 < counts["match"] < calls
