@@ -10,7 +10,7 @@ from bench import operations
 from gnomon import Gnomon
 from worker.lanes import LaneStore
 
-SPARSE: Final = 500  # captures, each of another user and so alone in its entry
+SPARSE: Final = 4_000  # captures, each of another user; a few hundred would not fill the nodes of 64 streams
 _SAMPLED_ENTRIES: Final = 16  # of each lane
 _FLUSH_S: Final = 30.0
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, CursorResult, func, update
+from sqlalchemy import Connection, CursorResult, case, func, or_, update
 
 from comparators import wildcard
 from ledger.engine import FencedError
-from ledger.facts import COUNTED, FUNNEL, Finding, FunnelKey, KeptDifference, LaneCommit, Outcome
+from ledger.facts import COUNTED, FUNNEL, GRAVITY, Finding, FunnelKey, KeptDifference, LaneCommit, Outcome
 from ledger.models import (
     DivergenceRow,
     FunnelRow,
@@ -29,6 +29,11 @@ from ledger.models import (
 from ledger.upsert import add_new, add_up, grow_to, insert
 
 RECORDED = (Outcome.DIVERGED, Outcome.FAILED)  # what people review; the rest is counted
+
+
+def storable(text: str, length: int) -> str:
+    """Return text as every database takes it: no NUL, no lone surrogate, no longer than its column."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")[:length]
 
 
 def write(connection: Connection, commit: LaneCommit) -> None:
@@ -85,7 +90,7 @@ def _minute_key(finding: Finding) -> dict[str, Any]:
 
 
 def _key(finding: Finding) -> dict[str, Any]:
-    return {"operation": finding.operation, "epoch": finding.epoch, "exposure": finding.exposure}
+    return {"operation": storable(finding.operation, 200), "epoch": finding.epoch, "exposure": finding.exposure}
 
 
 def _counted(findings: Iterable[Finding], key_of: Any) -> list[dict[str, Any]]:
@@ -101,7 +106,7 @@ def _counted(findings: Iterable[Finding], key_of: Any) -> list[dict[str, Any]]:
 
 def _reasons(findings: Iterable[Finding]) -> list[dict[str, Any]]:
     explained = [f for f in findings if f.reason and f.outcome is not Outcome.DIVERGED]  # those have groups
-    counts = Counter((f.operation, f.epoch, str(f.outcome), f.reason[:100]) for f in explained)
+    counts = Counter((storable(f.operation, 200), f.epoch, str(f.outcome), storable(f.reason, 100)) for f in explained)
     names = ("operation", "epoch", "outcome", "reason")
     return [{**dict(zip(names, key, strict=True)), "count": count} for key, count in counts.items()]
 
@@ -113,10 +118,10 @@ def _users(findings: Iterable[Finding]) -> list[dict[str, Any]]:
 
 def _parked(lane: int, finding: Finding) -> dict[str, Any]:
     return {
-        "capture_id": finding.capture_id,
+        "capture_id": storable(finding.capture_id, 64),
         "lane": lane,
-        "operation": finding.operation,
-        "reason": finding.reason[:100],
+        "operation": storable(finding.operation, 200),
+        "reason": storable(finding.reason, 100),
         "user_digest": finding.digest,
         "payload": finding.payload or b"",
     }
@@ -127,7 +132,9 @@ def _record(connection: Connection, findings: list[Finding]) -> None:
     groups = _groups(findings)
     _merge_groups(connection, list(groups.values()))
     members = [(gid, f) for f in findings for gid in _fingerprints(f)]
-    add_new(connection, GroupMemberRow, [{"group_id": gid, "capture_id": f.capture_id} for gid, f in members])
+    add_new(
+        connection, GroupMemberRow, [{"group_id": gid, "capture_id": storable(f.capture_id, 64)} for gid, f in members]
+    )
     users = {(gid, finding.digest) for gid, finding in members}
     add_new(connection, GroupUserRow, [{"group_id": gid, "user_digest": digest} for gid, digest in users])
 
@@ -135,10 +142,10 @@ def _record(connection: Connection, findings: list[Finding]) -> None:
 def _divergence(finding: Finding) -> dict[str, Any]:
     return {
         **_key(finding),
-        "capture_id": finding.capture_id,
+        "capture_id": storable(finding.capture_id, 64),
         "verdict": str(finding.outcome),
         "severity": str(finding.severity),
-        "reason": finding.reason[:100],
+        "reason": storable(finding.reason, 100),
         "user_digest": finding.digest,
         "called_at": finding.called_at,
         "differences": [_as_json(kept) for kept in finding.differences],
@@ -157,8 +164,10 @@ def _fingerprints(finding: Finding) -> set[str]:
 def _groups(findings: list[Finding]) -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for finding in findings:
-        for gid, kept in {kept.group: kept for kept in finding.differences}.items():
+        graver_last = sorted(finding.differences, key=lambda kept: kept.severity.rank)
+        for gid, kept in {kept.group: kept for kept in graver_last}.items():
             group = groups.setdefault(gid, _new_group(gid, finding, kept))
+            group["severity"] = min(group["severity"], kept.severity, key=GRAVITY.index)
             group["count"] += 1
             group["first_seen"] = min(group["first_seen"], finding.called_at)
             group["last_seen"] = max(group["last_seen"], finding.called_at)
@@ -168,16 +177,22 @@ def _groups(findings: list[Finding]) -> dict[str, dict[str, Any]]:
 def _new_group(gid: str, finding: Finding, kept: KeptDifference) -> dict[str, Any]:
     return {
         "id": gid,
-        "operation": finding.operation,
+        "operation": storable(finding.operation, 200),
         "kind": kept.kind,
-        "path": wildcard(kept.path)[:500],
+        "path": storable(wildcard(kept.path), 500),
         "severity": str(kept.severity),
-        "explanation": kept.explanation[:500],
+        "explanation": storable(kept.explanation, 500),
         "count": 0,
         "first_seen": finding.called_at,
         "last_seen": finding.called_at,
-        "example": finding.capture_id,
+        "example": storable(finding.capture_id, 64),
     }
+
+
+def _graver(known: Any, new: Any) -> Any:
+    """The worse of two severities, in SQL."""
+    *grave, harmless = GRAVITY
+    return case(*((or_(known == name, new == name), name) for name in grave), else_=harmless)
 
 
 def _merge_groups(connection: Connection, groups: list[dict[str, Any]]) -> None:
@@ -190,6 +205,7 @@ def _merge_groups(connection: Connection, groups: list[dict[str, Any]]) -> None:
         "count": GroupRow.count + new.count,
         "first_seen": earliest(GroupRow.first_seen, new.first_seen),
         "last_seen": latest(GroupRow.last_seen, new.last_seen),
+        "severity": _graver(GroupRow.severity, new.severity),
     }
     ordered = sorted(groups, key=lambda group: group["id"])
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=merged), ordered)

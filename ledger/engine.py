@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,12 +46,12 @@ def database_url(text: str) -> URL:
     """Return a database URL with the drivers that Gnomon brings; raises LedgerUnreachableError for anything else."""
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise LedgerUnreachableError("not a database URL; expected sqlite:///FILE or postgresql://…") from None
     name = url.get_backend_name()
     if name in _POSTGRES:
         return url.set(drivername="postgresql+psycopg")
-    if name == "sqlite" and url.database:
+    if name == "sqlite" and url.database not in (None, "", ":memory:"):
         return url
     raise LedgerUnreachableError(f"cannot keep a ledger in {name!r}; expected sqlite:///FILE or postgresql://…")
 
@@ -60,12 +60,19 @@ def open_engine(text: str) -> Engine:
     """Return an engine; nothing is connected yet."""
     url = database_url(text)
     if url.get_backend_name() == "sqlite":
-        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(Path(str(url.database)).parent)
         engine = create_engine(url, hide_parameters=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     return create_engine(url, hide_parameters=True, pool_size=2, max_overflow=4, pool_pre_ping=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LedgerUnreachableError(f"{folder}: {error.strerror or type(error).__name__}") from None
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -85,7 +92,7 @@ def answering(engine: Engine) -> "Iterator[None]":
     """Turn a database that does not answer into LedgerUnreachableError, without its URL's password."""
     try:
         yield
-    except OperationalError as error:
-        place = engine.url.render_as_string(hide_password=True)
+    except DatabaseError as error:
+        place = engine.url.set(query={}).render_as_string(hide_password=True)  # a query may hold a password too
         why = str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else type(error.orig).__name__
         raise LedgerUnreachableError(f"{place}: {why}") from None

@@ -9,6 +9,6 @@ def __getattr__(name: str) -> Any:
     """Make the Celery application when it is first asked for: half of the console needs only the settings."""
     if name != "app":
         raise AttributeError(name)
-    from worker.app import app
+    from worker.application import app
 
     return app

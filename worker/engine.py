@@ -8,7 +8,7 @@ import structlog
 
 from gnomon.publisher import connect
 from ledger import Ledger, LedgerError
-from worker.app import hint
+from worker.application import hint
 from worker.drain import Drain
 from worker.lanes import LaneStore
 from worker.registry import load_operations

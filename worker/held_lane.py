@@ -67,6 +67,7 @@ class HeldLane:
         cut = self._read(watermark)
         selection = select(self._entries, self.position, cut, limit=BATCH_CAPTURES)
         if not selection.count:
+            self._forget(selection)  # a crash may have come between a commit and its trim
             return False
         self._selection = selection
         self.fanout.start(list(selection.by_user.values()))
@@ -109,13 +110,16 @@ class HeldLane:
             )
         )
         self.position = selection.after
-        self._entries = selection.held
         self.journal.committed(everything)
         for finding in everything:
             self.count(finding)
+        self._forget(selection)
+        return True
+
+    def _forget(self, selection: Selection) -> None:
+        self._entries = selection.held
         if selection.trim:
             self.lanes.trim(self.number, *selection.trim)
-        return True
 
     def release(self) -> bool:
         """Give the lane back; True where somebody must be asked to drain what is left."""

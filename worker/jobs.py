@@ -63,16 +63,20 @@ class UserJob:
         return began is not None and time.monotonic() - began > limit_s
 
     def give_up(self) -> tuple[list[Finding], "UserJob | None"]:
-        """Leave the thread to itself: returns what was found, the stuck capture as failed, and a job for the rest."""
+        """Leave the thread to itself: returns what was found, the stuck capture as failed, and a job for the rest.
+
+        A replay that came back in the last moment counts as it is; the rest goes to another job all the same.
+        """
         with self._lock:
             self._given_up.set()
-            found = list(self._findings)
-        stuck = self._dues[len(found)].item.capture
-        assert stuck is not None
-        given_up = timed_out(stuck, self._replayer.timeout_s)
-        rest = self._dues[len(found) + 1 :]
-        unkept = [*self._unkept, given_up]
-        return [*found, given_up], UserJob(rest, self._replayer, self._journal, unkept=unkept) if rest else None
+            found, unkept, stuck = list(self._findings), list(self._unkept), self._began is not None
+        if stuck:
+            capture = self._dues[len(found)].item.capture
+            assert capture is not None
+            found.append(timed_out(capture, self._replayer.timeout_s))
+            unkept.append(found[-1])
+        rest = self._dues[len(found) :]
+        return found, UserJob(rest, self._replayer, self._journal, unkept=unkept) if rest else None
 
 
 class Fanout:
@@ -104,6 +108,8 @@ class Fanout:
         Raises FencedError where a user's job found that the lane is held by another.
         """
         for future, job in list(self._running.items()):
+            if future not in self._running:
+                continue  # it was queued behind one that was given up just now
             if future.done():
                 del self._running[future]
                 self._findings += future.result()
@@ -117,10 +123,18 @@ class Fanout:
         self._findings += found
         self.abandoned += 1
         if rest is not None:
-            future: Future[list[Finding]] = Future()
-            self._running[future] = rest
-            # the pool's own threads may all be stuck
-            threading.Thread(target=_run, args=(rest, future), name="gnomon-replay", daemon=True).start()
+            self._start_apart(rest)
+        # the pool's own threads may all be stuck: what is queued behind them must not wait for them
+        for future, queued in list(self._running.items()):
+            if future.cancel():
+                del self._running[future]
+                self._start_apart(queued)
+
+    def _start_apart(self, job: UserJob) -> None:
+        future: Future[list[Finding]] = Future()
+        future.set_running_or_notify_cancel()
+        self._running[future] = job
+        threading.Thread(target=_run, args=(job, future), name="gnomon-replay", daemon=True).start()
 
 
 def _run(job: UserJob, future: "Future[list[Finding]]") -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_hex
-from typing import Any, Final, cast
+from typing import Final, cast
 
 import msgspec
 import redis
@@ -13,11 +13,12 @@ from gnomon.errors import WireError
 from gnomon.keys import Keys
 from gnomon.publisher import HINT_LIFETIME_MS
 from gnomon.scripts import BEAT, EXTEND, JOURNAL, RELEASE, TRIM
-from gnomon.wire import Capture, CaptureId, Moment, decode, unpack
+from gnomon.wire import Capture, decode, unpack
 from ledger import Finding, FunnelKey
 
 LEASE_MS: Final = 15_000  # longer than the slowest batch between two extensions (2 s, with 64 stuck replays)
 MOST_CAPTURES: Final = 4_096  # in one entry; producers pack 32
+LONGEST_NUMBER: Final = 19  # digits: below 2**63
 
 EntryId = tuple[int, int]
 
@@ -66,7 +67,9 @@ class LaneStore:
     def release(self, lane: int, token: str) -> bool:
         """Give the lane back; True where entries still wait and somebody must be hinted."""
         keys = self._keys.lane(lane)
-        return bool(self._release(keys=[keys.lease, keys.stream, keys.scheduled], args=[token, HINT_LIFETIME_MS]))
+        return bool(
+            self._release(keys=[keys.lease, keys.stream, keys.scheduled, keys.journal], args=[token, HINT_LIFETIME_MS])
+        )
 
     def watermark(self) -> int:
         """Return the lowest watermark of the live producers, µs; the server's time where none is alive."""
@@ -88,7 +91,8 @@ class LaneStore:
     def journal(self, lane: int) -> dict[str, Finding]:
         """Return what earlier holders of the lane found and did not commit, by capture id."""
         kept = cast("dict[bytes, bytes]", self._redis.hgetall(self._keys.lane(lane).journal))
-        return {name.decode(): msgspec.json.decode(found, type=Finding) for name, found in kept.items()}
+        read = {name.decode("utf-8", "replace"): _finding(line) for name, line in kept.items()}
+        return {name: found for name, found in read.items() if found is not None}
 
     def write_journal(self, lane: int, token: str, findings: Sequence[Finding]) -> bool:
         """Keep findings until they are committed; False where the lane is no longer held, and nothing was kept."""
@@ -177,12 +181,24 @@ def _spelled(entry: EntryId) -> str:
 def _entry(raw_id: bytes, fields: dict[bytes, bytes]) -> LaneEntry:
     ms, seq = map(int, raw_id.split(b"-"))
     items = tuple(_items(ms, f"{ms}-{seq}", fields))
-    return LaneEntry((ms, seq), int(fields.get(b"w", 0)), int(fields.get(b"b", 0)), items)
+    return LaneEntry((ms, seq), _number(fields, b"w", 0), _number(fields, b"b", 0), items)
+
+
+def _number(fields: dict[bytes, bytes], name: bytes, otherwise: int) -> int:
+    """What a foreign entry does not say is taken as nothing: it must not stop its lane."""
+    text = fields.get(name, b"")
+    return int(text) if text.isdigit() and len(text) < LONGEST_NUMBER else otherwise
+
+
+def _finding(line: bytes) -> Finding | None:
+    try:
+        return msgspec.json.decode(line, type=Finding)
+    except (msgspec.MsgspecError, UnicodeDecodeError):  # another version's: it costs a replay
+        return None
 
 
 def _items(ms: int, entry_id: str, fields: dict[bytes, bytes]) -> Iterator[LaneItem]:
-    promised = fields.get(b"n", b"")
-    count = min(int(promised), MOST_CAPTURES) if promised.isdigit() else 1
+    count = min(_number(fields, b"n", 1), MOST_CAPTURES)
     payload = fields.get(b"p", b"")
     try:
         lines = unpack(payload)
@@ -190,38 +206,17 @@ def _items(ms: int, entry_id: str, fields: dict[bytes, bytes]) -> Iterator[LaneI
         lines, reason = [], error.reason
     else:
         reason = "malformed"
-    for line in lines:
-        yield _item(line)
+    for place, line in enumerate(lines):
+        yield _item(line, (ms * 1_000, f"{entry_id}/{place}"))
     # what the entry says it holds and does not: each is accounted for
     for missing in range(len(lines), count):
         yield LaneItem((ms * 1_000, f"{entry_id}/{missing}"), payload, reason=reason)
 
 
-class _Loose(msgspec.Struct):
-    id: CaptureId
-    end: Moment
-
-
-def _item(line: bytes) -> LaneItem:
+def _item(line: bytes, arrived: tuple[int, str]) -> LaneItem:
+    """Return a line as the capture it is, or, in the place of its arrival, as one that cannot be read."""
     try:
         capture = decode(line)
     except WireError as error:
-        return LaneItem(_order_of(line), line, reason=error.reason)
+        return LaneItem(arrived, line, reason=error.reason)
     return LaneItem(capture.order, line, capture)
-
-
-def _order_of(line: bytes) -> tuple[int, str]:
-    """Place a line that cannot be read: as it says where it can, before everything where it cannot."""
-    loose: Any
-    try:
-        loose = msgspec.json.decode(line, type=_Loose)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return (1, f"unreadable-{hash_of(line)}")
-    return (loose.end, loose.id)
-
-
-def hash_of(line: bytes) -> str:
-    """Return a short name for bytes that have none."""
-    from hashlib import sha1  # only poison needs it
-
-    return sha1(line).hexdigest()[:16]  # noqa: S324

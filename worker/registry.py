@@ -4,13 +4,16 @@ import importlib
 from collections.abc import Iterable, Mapping
 
 from gnomon import Gnomon
-from gnomon.errors import ConfigurationError
+from gnomon.errors import ConfigurationError, GnomonError
 from gnomon.operation import Binding
 
 
 def clients(modules: Iterable[str]) -> list[Gnomon]:
     """Return the clients of the modules; raises ConfigurationError for a module that has none or cannot be loaded."""
     found: dict[int, Gnomon] = {}
+    modules = tuple(modules)
+    if not modules:
+        raise ConfigurationError("GNOMON_OPERATIONS", "names no module", "modules that register operations, by comma")
     for name in modules:
         of_module = [value for value in vars(_module(name)).values() if isinstance(value, Gnomon)]
         if not of_module:
@@ -33,5 +36,10 @@ def load_operations(modules: Iterable[str]) -> Mapping[str, Binding]:
 def _module(name: str) -> object:
     try:
         return importlib.import_module(name)
+    except GnomonError:
+        raise  # it says itself what is wrong
     except ImportError as error:
-        raise ConfigurationError("GNOMON_OPERATIONS", f"cannot load {name!r} ({error})", "importable modules") from None
+        why = str(error)
+    except Exception as error:  # the module is the application's: whatever it raises, its name is what helps
+        why = f"it raises {type(error).__name__}"
+    raise ConfigurationError("GNOMON_OPERATIONS", f"cannot load {name!r} ({why})", "importable modules")

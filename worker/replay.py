@@ -6,16 +6,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
-from comparators import Call, Observation, Verdict, judge
+from comparators import Call, Difference, Kind, Observation, Severity, Verdict, judge
 from gnomon.calling import Call as EnhancedCall
 from gnomon.calling import calling
 from gnomon.operation import Binding
 from gnomon.tap import raised_of
-from gnomon.wire import Capture, Kind, Side, encode_value
+from gnomon.wire import Capture, Name, Side, encode_value
+from gnomon.wire import Kind as CallKind
 from ledger import Finding, KeptDifference, Outcome
 from worker.selection import Due
 
@@ -44,16 +45,16 @@ class Replayer:
 
     def _judged(self, capture: Capture, binding: Binding, enhanced: Callable[..., Any], *, late: bool) -> Finding:
         excluded = _excluded(capture, late=late)
-        if excluded and capture.kind is not Kind.WRITE:
+        if excluded and capture.kind is not CallKind.WRITE:
             return _found(capture, Outcome.EXCLUDED, excluded)
         if excluded == "legacy_raised":
             return _found(capture, Outcome.EXCLUDED, excluded)
-        args = msgspec.json.decode(capture.args)
-        legacy = observed(capture.legacy)
-        replayed = self._replay(capture, binding.typed(args), enhanced, legacy)
+        replayed = self._replay(capture, binding.typed(msgspec.json.decode(capture.args)), enhanced)
+        # read anew: what enhanced did to what it was handed is no evidence
+        args, legacy = msgspec.json.decode(capture.args), observed(capture.legacy)
         returned = replayed.exception is None
-        if excluded and returned:
-            return _found(capture, Outcome.EXCLUDED, excluded, enhanced_returned=True)
+        if excluded and (returned or legacy.exception is not None):
+            return _found(capture, Outcome.EXCLUDED, excluded, enhanced_returned=returned)
         at = datetime.fromtimestamp(capture.start / 1_000_000, UTC)
         judgement = judge(capture.op, legacy, replayed, call=Call(user=capture.user, args=args, at=at))
         return _found(
@@ -66,9 +67,8 @@ class Replayer:
             enhanced_returned=returned,
         )
 
-    def _replay(
-        self, capture: Capture, args: dict[str, Any], enhanced: Callable[..., Any], legacy: Observation
-    ) -> Observation:
+    def _replay(self, capture: Capture, args: dict[str, Any], enhanced: Callable[..., Any]) -> Observation:
+        legacy = observed(capture.legacy)
         origin = legacy.value if legacy.exception is None else None
         current = EnhancedCall(capture_id=capture.id, shadow=True, origin=origin)
         started = time.monotonic()
@@ -98,7 +98,7 @@ def _excluded(capture: Capture, *, late: bool) -> str:
     """Return why comparing would be unfair, before any look at what enhanced does; empty where it is fair."""
     side = capture.legacy
     if side is not msgspec.UNSET and side.raised is not msgspec.UNSET:
-        if capture.kind is Kind.WRITE and not side.raised.rejected:
+        if capture.kind is CallKind.WRITE and not side.raised.rejected:
             return "legacy_raised"
         if side.raised.interrupted:
             return "interrupted"
@@ -144,18 +144,40 @@ def _found(capture: Capture, outcome: Outcome, reason: str = "", **more: Any) ->
 
 def timed_out(capture: Capture, timeout_s: float) -> Finding:
     """Return the finding of a replay that was given up."""
-    return _found(capture, Outcome.FAILED, f"timeout: no answer within {timeout_s:g} s")
+    failure = Difference("$", Kind.FAILURE, Severity.MAJOR, enhanced=f"no answer within {timeout_s:g} s")
+    return _found(
+        capture,
+        Outcome.FAILED,
+        f"timeout: no answer within {timeout_s:g} s",
+        differences=(KeptDifference.of(capture.op, failure),),
+    )
 
 
 def unreadable(due: Due) -> Finding:
     """Return the finding of a line that is no capture."""
+    said = _said(due.item.line)
     return Finding(
         capture_id=due.item.order[1],
-        operation="unknown",
-        epoch=0,
-        user="",
+        operation=said.op,
+        epoch=said.epoch,
+        user=said.user,
         called_at_us=due.item.order[0],
         outcome=Outcome.PARKED,
         reason=due.item.reason,
         payload=due.item.line,
     )
+
+
+class _Said(msgspec.Struct):
+    """What an unreadable line may still say of itself, so that it is counted where it belongs."""
+
+    op: Name = "unknown"
+    epoch: Annotated[int, msgspec.Meta(ge=0, le=2**31)] = 0
+    user: str = ""
+
+
+def _said(line: bytes) -> _Said:
+    try:
+        return msgspec.json.decode(line, type=_Said)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return _Said()

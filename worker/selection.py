@@ -36,10 +36,10 @@ class Selection:
 
 def select(entries: list[LaneEntry], before: Position, cut_us: int, *, limit: int | None = None) -> Selection:
     """Split `entries`, all that were read and are not done, at the cut, or lower: `limit` bounds one commit."""
-    cut = max(before.cut, (cut_us, ""))
-    orders = sorted(found.item.order for entry in entries for found in _due(entry, before, cut))
-    if limit is not None and len(orders) > limit:
-        cut = max(before.cut, orders[limit - 1])
+    allowed = max(before.cut, (cut_us, ""))
+    orders = sorted(found.item.order for entry in entries for found in _due(entry, before, allowed))[:limit]
+    # no higher than what is done: what arrives below the watermark and above all that was replayed is not late
+    cut = max([before.cut, *orders[-1:]])
     read = max([before.read, *(entry.id for entry in entries)])
     held = [entry for entry in entries if any(item.order > cut for item in entry.items)]
     due = [found for entry in entries for found in _due(entry, before, cut)]

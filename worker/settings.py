@@ -18,7 +18,9 @@ PREFIX: Final = "GNOMON_"
 class WorkerSettings(BaseSettings):
     """The settings of a worker, each read from `GNOMON_` and its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True, str_strip_whitespace=True
+    )
 
     redis_url: SecretStr = Field(description="Redis or Valkey that holds lanes and hints: redis://HOST:PORT/DB")
     database_url: SecretStr = Field(description="the ledger: sqlite:///FILE or postgresql://…")

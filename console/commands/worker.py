@@ -49,7 +49,7 @@ def worker(
     if json:
         os.environ["GNOMON_LOG_JSON"] = "1"
         print_json({"pid": os.getpid(), "namespace": settings.namespace, "lanes": settings.lanes})
-    from worker.app import app as celery  # its configuration is read from the settings just checked
+    from worker.application import app as celery  # its configuration is read from the settings just checked
 
     celery.worker_main(arguments)
     return 0

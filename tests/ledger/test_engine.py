@@ -46,13 +46,9 @@ def test_urls_get_the_driver_that_is_there(text, driver):
         f"redis://:{SECRET}@db/0",
         pytest.param(
             f"postgresql://ann:{SECRET}@db:port/ledger",
-            marks=pytest.mark.xfail(strict=True, reason="database_url lets make_url's ValueError for a port pass"),
         ),
         pytest.param(
             "sqlite:///:memory:",
-            marks=pytest.mark.xfail(
-                strict=True, reason="database_url takes a memory database, which no two threads share"
-            ),
         ),
     ],
 )
@@ -90,14 +86,9 @@ def _below_a_file(folder):
     [
         pytest.param(
             _no_database,
-            marks=pytest.mark.xfail(
-                strict=True, reason="answering() lets a DatabaseError pass that is no OperationalError"
-            ),
         ),
         _folder,
-        pytest.param(
-            _below_a_file, marks=pytest.mark.xfail(strict=True, reason="open_engine lets the OSError of mkdir pass")
-        ),
+        pytest.param(_below_a_file),
     ],
 )
 def test_a_file_that_cannot_be_a_ledger_is_one_clear_error(place, tmp_path):
@@ -112,9 +103,6 @@ def test_a_file_that_cannot_be_a_ledger_is_one_clear_error(place, tmp_path):
         "ann:{secret}@127.0.0.1:{port}/ledger",
         pytest.param(
             "127.0.0.1:{port}/ledger?user=ann&password={secret}",
-            marks=pytest.mark.xfail(
-                strict=True, reason="answering() hides a password before the @ only, not in the query"
-            ),
         ),
     ],
     ids=["user and password", "in the query"],

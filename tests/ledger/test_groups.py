@@ -80,7 +80,6 @@ def test_groups_come_gravest_first_then_largest(ledger, read, hold, finding):
     assert [group.path for group in read(ledger, "groups")] == ["$.c", "$.d", "$.b", "$.a"]
 
 
-@pytest.mark.xfail(strict=True, reason="ledger/commit.py writes a group's severity when it is made and never raises it")
 @pytest.mark.parametrize("together", [True, False], ids=["in one commit", "later"])
 def test_a_group_is_as_grave_as_its_gravest_difference(ledger, read, hold, finding, together):
     """Severity is no part of a fingerprint: what began minor and turned critical is shown critical."""

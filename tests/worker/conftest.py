@@ -63,6 +63,12 @@ class Notes:
                 self.read(user, app=app)
         return 2 * len(users) * turns
 
+    def introduce(self) -> None:
+        """Make one call in each live process, so that each is known before there is anything to put in order."""
+        for app, client in enumerate(self.clients):
+            self.read("somebody", app=app)
+            assert client.flush(PATIENCE_S)
+
     def end(self) -> None:
         """End the live processes, everything captured in its lane."""
         for client in self.clients:

@@ -88,16 +88,9 @@ def test_a_worker_gone_in_the_middle_of_a_batch_changes_no_verdict(
     [
         pytest.param(
             "clear_journal",
-            marks=pytest.mark.xfail(
-                strict=True, reason="held_lane: what is committed and still in the journal is never taken out again"
-            ),
         ),
         pytest.param(
             "trim",
-            marks=pytest.mark.xfail(
-                strict=True,
-                reason="held_lane.begin trims only with a commit: done entries keep the lane going for ever",
-            ),
         ),
     ],
 )

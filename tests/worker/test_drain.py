@@ -104,7 +104,8 @@ def test_a_backlog_of_many_pages_is_drained_without_a_late_one(
     users = [f"u{n}" for n in range(40 if flushed else 200)]
     clients = [make_client(GNOMON_LANES="1") for _ in range(2)]
     notes = application(*clients)
-    calls = 0
+    notes.introduce()
+    calls = len(clients)
     for turn in range(6 if flushed else 2):
         calls += notes.converse(users=users, turns=1, app=turn % 2)
         assert not flushed or all(client.flush(5) for client in clients)
@@ -152,10 +153,7 @@ def test_a_write_in_flight_elsewhere_holds_back_what_it_might_change(
     """Its user's later read, captured by another process, is replayed after it; neither is late."""
     first, second = make_client(), make_client()
     notes = application(first, second)
-    notes.read("ann", app=0)  # both processes are alive
-    notes.read("ann", app=1)
-    assert first.flush(5)
-    assert second.flush(5)
+    notes.introduce()
     notes.serving = gate
     writer = threading.Thread(target=notes.save, args=("ann", "slow"))
     writer.start()
@@ -212,7 +210,6 @@ def test_a_capture_from_the_future_stops_nobody_else(
     assert server.xlen(names.stream)
 
 
-@pytest.mark.xfail(strict=True, reason="a process's first captures are below no watermark until its first heartbeat")
 def test_a_process_that_starts_while_a_lane_is_drained_is_not_late(
     make_client, application, make_drain, sums, monkeypatch
 ):

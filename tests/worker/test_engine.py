@@ -144,9 +144,6 @@ def test_each_process_makes_its_own_engine(valkey_url, ledger_url, client, make_
     second.close()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="worker/__init__: importing the submodule worker.app hides the application of that name"
-)
 def test_the_application_is_what_the_package_calls_app(valkey_url, ledger_url, monkeypatch):
     """`celery -A worker` and `from worker import app` mean the same, whoever imported what before."""
     import celery

@@ -197,9 +197,6 @@ def test_what_comes_back_after_it_was_given_up_is_thrown_away(fanout, replays, e
     assert events == ["r1", "r2", "r3"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="jobs.Fanout: a queued job is never overdue, and its pool's threads never come back"
-)
 def test_replays_that_hang_in_every_thread_still_end(fanout, stuck):
     """More users than threads, and an enhanced system that answers nobody: each capture fails, the batch ends."""
     stuck("1", "2", "3", "4")
@@ -266,9 +263,6 @@ def test_giving_up_hands_on_what_was_not_replayed(running):
     assert [one.capture_id for one in rest()] == ["r3"]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="jobs.UserJob.give_up takes the next capture for the stuck one, or none: IndexError"
-)
 @pytest.mark.parametrize("names", [("r1", "r2"), ("r1", "r2", "r3")], ids=["the last", "not the last"])
 def test_a_replay_that_comes_back_just_before_it_is_given_up_counts_as_it_is(running, names):
     """Overdue when looked at, through when given up: no capture that answered is called stuck."""

@@ -68,7 +68,6 @@ def test_a_module_without_a_client_is_refused(module):
     ("text", "name"),
     [("raise ValueError('at import')", "ops_raises"), ("def broken(:", "ops_broken"), ("1 / 0", "ops_divides")],
 )
-@pytest.mark.xfail(strict=True, reason="registry._module turns nothing but an ImportError into a ConfigurationError")
 def test_a_module_that_fails_at_import_is_refused_by_name(tmp_path, monkeypatch, text, name):
     """Whatever it raises: the message names the module, and no traceback reaches a person."""
     (tmp_path / f"{name}.py").write_text(text)
@@ -77,9 +76,6 @@ def test_a_module_that_fails_at_import_is_refused_by_name(tmp_path, monkeypatch,
         load_operations([name])
 
 
-@pytest.mark.xfail(
-    strict=True, reason="registry: a relative name raises TypeError, no name at all loads nothing unnoticed"
-)
 @pytest.mark.parametrize("modules", [[".operations"], []], ids=["relative", "none"])
 def test_names_that_load_nothing_are_refused(modules):
     """Without an operation every capture would be parked."""

@@ -235,9 +235,6 @@ def test_a_late_write_that_enhanced_raises_on_has_failed(replayed):
     assert found.outcome == Outcome.FAILED
 
 
-@pytest.mark.xfail(
-    strict=True, reason="replay._judged compares a late write wherever enhanced raised, also if legacy did"
-)
 @pytest.mark.parametrize("message", ["no", "not again"])
 def test_a_late_write_that_both_sides_refuse_is_not_compared(replayed, message):
     """Behind its place in the order the reasons for refusing may be others: no verdict is fair."""
@@ -291,7 +288,6 @@ def test_a_replay_that_was_given_up_has_failed():
     assert (found.outcome, found.reason) == (Outcome.FAILED, "timeout: no answer within 2.5 s")
 
 
-@pytest.mark.xfail(strict=True, reason="replay.timed_out gives no difference, so the failure is in no group")
 def test_a_replay_that_was_given_up_is_in_a_group():
     """As any other failure: `gnomon groups` must not be silent about an enhanced system that hangs."""
     assert [kept.kind for kept in timed_out(captured(returned(1)), 2.5).differences] == ["failure"]
@@ -327,9 +323,6 @@ def test_there_is_no_origin_where_legacy_raised(replayed):
     assert seen == [None]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="replay._replay hands enhanced the very object that legacy's answer is judged by"
-)
 def test_what_enhanced_does_to_the_origin_changes_no_verdict(replayed):
     """An enhanced callable that edits what legacy returned and gives it back has not answered like legacy."""
 
@@ -342,7 +335,6 @@ def test_what_enhanced_does_to_the_origin_changes_no_verdict(replayed):
     assert found.outcome == Outcome.DIVERGED
 
 
-@pytest.mark.xfail(strict=True, reason="replay._judged hands enhanced the very arguments that the judge is given")
 def test_what_enhanced_does_to_its_arguments_is_not_told_to_the_judge(replayed, monkeypatch):
     """Comparators decide by the call as it was made."""
     judged, original = [], replay.judge

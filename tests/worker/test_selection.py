@@ -38,7 +38,7 @@ def test_only_what_lies_below_the_cut_is_due():
     """An entry above the watermark waits, and keeps the stream from being cut off before it."""
     selection = select([entry(1, 10), entry(2, 30), entry(3, 20)], Position(), 25)
     assert ends(selection) == {"ann": [10, 20]}
-    assert selection.after == Position((3, 0), (25, ""))
+    assert selection.after == Position((3, 0), (20, "c-20"))
     assert [held.id for held in selection.held] == [(2, 0)]
     assert selection.trim == ((2, 0), 100)
 

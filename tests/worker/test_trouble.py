@@ -33,9 +33,6 @@ def test_a_replay_that_hangs_fails_and_the_rest_goes_on(notes, client, make_drai
     clean()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="jobs.Fanout: queued jobs of a pool whose threads all hang never start, the drain never ends"
-)
 def test_an_enhanced_system_that_answers_nobody_does_not_hold_the_drain(notes, client, make_drain, sums):
     """More users than threads, every replay hangs: the drain gives them up and comes back."""
     over = threading.Event()
@@ -93,7 +90,6 @@ def encoded(**changes) -> bytes:
     return encode(Capture(kind=Kind.WRITE, legacy=Side(1, returned=raw), **{**made, **changes}))
 
 
-@pytest.mark.xfail(strict=True, reason="replay.unreadable parks every line as operation 'unknown' of epoch 0")
 def test_a_capture_of_the_next_version_is_parked_under_its_operation(make_drain, server, keys, ledger):
     """While an upgrade is under way each operation's sums stay exact, and the gate sees what is parked."""
     payload = pack([b'{"v":2,"id":"x-1","op":"note.save","epoch":3,"start":11,"end":12,"new":{}}'])
@@ -103,7 +99,6 @@ def test_a_capture_of_the_next_version_is_parked_under_its_operation(make_drain,
         assert {name: +found.outcomes for name, found in reading.sums(3).items()} == {"note.save": Counter(parked=1)}
 
 
-@pytest.mark.xfail(strict=True, reason="lanes._order_of believes the end that an unreadable line says it has")
 def test_an_unreadable_line_from_the_future_is_parked_at_once(make_drain, server, keys, clean, short_turns):
     """It cannot be replayed then either; held back, it would keep its lane from being trimmed until that is full."""
     seconds, _ = server.time()
@@ -125,9 +120,6 @@ def test_a_lane_of_nothing_but_poison_is_emptied(make_drain, server, keys, store
     clean()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="held_lane.begin: entries without a capture are read, never due, and never trimmed"
-)
 def test_an_entry_without_captures_does_not_keep_its_lane(make_drain, server, keys, clean, short_turns, hints):
     """It is trimmed, and nobody is asked to drain it again and again."""
     server.xadd(keys.lane(0).stream, {"u": "d", "n": 0, "w": 0, "b": 0, "p": b""})

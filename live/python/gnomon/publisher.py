@@ -127,6 +127,7 @@ class Publisher(WakeUp):
     # --- the thread
 
     def _run(self) -> None:
+        self._round()  # at once: until the first beat nobody knows that this process may be writing
         while not self._closed:
             if self._failures:
                 self._stop.wait(min(LONGEST_BACKOFF_S, BEAT_S * self._failures))

@@ -83,11 +83,15 @@ for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 
-# KEYS lease, stream, scheduled · ARGV token, hint lifetime ms. Gives the lane back if it is still held. Returns the
-# entries still waiting; the scheduled flag is left set where somebody must be hinted.
+# KEYS lease, stream, scheduled, journal · ARGV token, hint lifetime ms. Gives the lane back if it is still held, with
+# nothing in the journal of an empty lane. Returns the entries still waiting; the scheduled flag is left set where
+# somebody must be hinted.
 RELEASE: Final = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 local waiting = redis.call('XLEN', KEYS[2])
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+  if waiting == 0 then redis.call('DEL', KEYS[4]) end
+end
 if waiting == 0 then redis.call('DEL', KEYS[3]) else redis.call('SET', KEYS[3], '1', 'PX', ARGV[2]) end
 return waiting
 """

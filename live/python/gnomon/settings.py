@@ -57,10 +57,11 @@ def _parsed(variable: str, text: str, parser: tuple[Callable[[str], Any], str]) 
 
 
 def redacted(text: str) -> str:
-    """Return `text` with the password of a URL left out, shortened."""
-    if "@" in text and "://" in text:
-        scheme, _, rest = text.partition("://")
-        text = f"{scheme}://***@{rest.rpartition('@')[2]}"
+    """Return `text` with what stands before an @ left out but for the scheme, shortened."""
+    before, at, after = text.rpartition("@")
+    if at:
+        scheme, slashes, _ = before.partition("://")
+        text = f"{scheme if slashes else ''}{slashes}***@{after}"
     return text[:80]
 
 
