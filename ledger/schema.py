@@ -1,5 +1,6 @@
 """Brings the ledger's tables to this version and checks that they are."""
 
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 # alembic is imported where it is used: most commands never migrate, and it costs 0.15 s
+# alembic keeps what it is migrating in a module: two threads of a process must take turns
+_migrating = threading.Lock()
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 FIRST_EPOCH: Final = 1
 
@@ -32,7 +35,7 @@ def migrate(engine: Engine, namespace: str, *, revision: str = "head") -> str:
     from alembic import command
     from alembic.runtime.migration import MigrationContext
 
-    with answering(engine), engine.begin() as connection:
+    with _migrating, answering(engine), engine.begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7103551)")  # one migrates, the others wait
         command.upgrade(config(connection), revision)

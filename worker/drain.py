@@ -47,6 +47,7 @@ class Drain:
         self._share = share  # lanes this process may hold at once, so that its siblings have some too
         self._hint = hint
         self._held: dict[int, HeldLane] = {}
+        self._patience_s = min(1.0, replayer.timeout_s / 4)  # an overdue replay is seen in time
         self._looked = 0.0
         self.counts: Counter[str] = Counter()
         self.abandoned = 0
@@ -117,7 +118,7 @@ class Drain:
         """Wait until a user is through, commit what is complete, keep the leases."""
         futures = [future for held in self._held.values() for future in held.futures]
         if futures:
-            wait(futures, timeout=1.0, return_when=FIRST_COMPLETED)
+            wait(futures, timeout=self._patience_s, return_when=FIRST_COMPLETED)
         for held in list(self._held.values()):
             try:
                 if held.busy:

@@ -42,7 +42,7 @@ def test_an_enhanced_system_that_answers_nobody_does_not_hold_the_drain(notes, c
     drain = make_drain(timeout_s=0.1, threads=2)
     running = threading.Thread(target=drain.run, args=(0,), daemon=True)
     running.start()
-    running.join(1.0)
+    running.join(PATIENCE_S / 2)
     hung = running.is_alive()
     over.set()
     running.join(PATIENCE_S)
