@@ -129,6 +129,9 @@ class Drain:
                 self._drop(held)
             self.abandoned += held.fanout.abandoned
             held.fanout.abandoned = 0
+        if self.abandoned:  # lanes share the pool
+            for held in self._held.values():
+                held.fanout.rescue()
 
     def _finish_batches(self) -> None:
         while any(held.busy for held in self._held.values()):

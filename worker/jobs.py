@@ -124,7 +124,10 @@ class Fanout:
         self.abandoned += 1
         if rest is not None:
             self._start_apart(rest)
-        # the pool's own threads may all be stuck: what is queued behind them must not wait for them
+        self.rescue()
+
+    def rescue(self) -> None:
+        """Start what is queued in threads of its own: all threads of the pool may be stuck."""
         for future, queued in list(self._running.items()):
             if future.cancel():
                 del self._running[future]

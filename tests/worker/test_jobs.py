@@ -207,6 +207,41 @@ def test_replays_that_hang_in_every_thread_still_end(fanout, stuck):
     assert sorted(outcomes) == [*((str(n), Outcome.FAILED) for n in range(1, 5)), ("5", Outcome.MATCH)]
 
 
+@pytest.mark.xfail(
+    strict=True, reason="jobs.Fanout._abandon frees what its own lane has queued; other lanes share the pool"
+)
+def test_another_lanes_replays_do_not_wait_behind_one_that_hangs(fanout, replays, journal, stuck):
+    """All lanes of a process share its threads: a lane whose users are queued behind a hanging one still ends."""
+    stuck("a1")
+    first = fanout(1)
+    second = Fanout(first._pool, replays, journal)
+    first.start([dues("a1")])
+    second.start([dues("b1", user="ben")])
+    assert collected(first) == [("a1", Outcome.FAILED)]
+    assert collected(second, patience_s=1.0) == matches("b1")
+
+
+@pytest.mark.xfail(strict=True, reason="jobs.Fanout._abandon gives every queued user a thread of its own")
+def test_one_that_hangs_does_not_let_all_others_loose(fanout, replays, stuck):
+    """No more replays run side by side than there are threads: an enhanced system in trouble gets no flood on top."""
+    stuck("0")
+    lock, now, most = threading.Lock(), [0], [0]
+
+    def busy() -> None:
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        threading.Event().wait(0.01)
+        with lock:
+            now[0] -= 1
+
+    replays.first.update({str(n): busy for n in range(1, 200)})
+    batch = fanout(2)
+    batch.start([dues(str(n), user=f"u{n}") for n in range(200)])
+    assert len(collected(batch)) == 200
+    assert most[0] <= 2
+
+
 def test_an_error_in_a_replay_reaches_the_drain(fanout, replays):
     """What a replayer may not raise is not swallowed with its user's findings."""
 
