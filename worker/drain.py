@@ -6,7 +6,7 @@ Lanes are replayed side by side, each commits alone. A drain that has run for it
 import time
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 from typing import Final
 
 import structlog
@@ -16,6 +16,7 @@ from worker.held_lane import HeldLane
 from worker.jobs import Fanout
 from worker.journal import Journal
 from worker.lanes import LaneStore
+from worker.pool import ReplayPool
 from worker.replay import Replayer
 
 log = structlog.get_logger()
@@ -34,7 +35,7 @@ class Drain:
         lanes: LaneStore,
         ledger: Ledger,
         replayer: Replayer,
-        pool: ThreadPoolExecutor,
+        pool: ReplayPool,
         all_lanes: range,
         share: int,
         hint: Callable[..., None],
@@ -129,9 +130,6 @@ class Drain:
                 self._drop(held)
             self.abandoned += held.fanout.abandoned
             held.fanout.abandoned = 0
-        if self.abandoned:  # lanes share the pool
-            for held in self._held.values():
-                held.fanout.rescue()
 
     def _finish_batches(self) -> None:
         while any(held.busy for held in self._held.values()):
@@ -141,6 +139,7 @@ class Drain:
         """Forget a lane that another worker has: its batch counts nowhere, the other one replays it."""
         log.warning("drain.fenced", lane=held.number, fence=held.fence)
         self._held.pop(held.number, None)
+        held.fanout.drop()
         self.counts["fenced"] += 1
 
     def _release(self, held: HeldLane) -> None:

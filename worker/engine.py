@@ -1,7 +1,6 @@
 """What one worker process needs to drain and sweep: connections, operations, threads; made at the first task."""
 
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 
 import redis
 import structlog
@@ -11,6 +10,7 @@ from ledger import Ledger, LedgerError
 from worker.application import hint
 from worker.drain import Drain
 from worker.lanes import LaneStore
+from worker.pool import ReplayPool
 from worker.registry import load_operations
 from worker.replay import Replayer
 from worker.settings import WorkerSettings, settings
@@ -26,7 +26,7 @@ class Engine:
         self._lanes = LaneStore(connect(used.redis_url.get_secret_value()), used.namespace)
         self._ledger = Ledger(used.database_url.get_secret_value(), namespace=used.namespace)
         self._replayer = Replayer(load_operations(used.operation_modules), used.replay_timeout_s)
-        self._pool = ThreadPoolExecutor(used.threads, thread_name_prefix="gnomon-replay")
+        self._pool = ReplayPool(used.threads)
         self.exhausted = False  #: threads were left to themselves: the process should be replaced
 
     @property
@@ -67,7 +67,7 @@ class Engine:
 
     def close(self) -> None:
         """Close connections; threads end with the process."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.close()
         self._lanes.close()
         self._ledger.close()
 

@@ -3,11 +3,12 @@
 import threading
 import time
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 
 from gnomon.wire import Capture, Kind
 from ledger import Finding
 from worker.journal import Journal
+from worker.pool import ReplayPool
 from worker.replay import Replayer, timed_out
 from worker.selection import Due
 
@@ -25,7 +26,7 @@ class UserJob:
         self._lock = threading.Lock()
         self._findings: list[Finding] = []
         self._began: float | None = None
-        self._given_up = threading.Event()
+        self.given_up = False  #: nobody waits for it any more
 
     def __call__(self) -> list[Finding]:
         """Replay all captures in order; what comes back after the job was given up is thrown away.
@@ -53,9 +54,9 @@ class UserJob:
     def _take(self, finding: Finding) -> bool:
         with self._lock:
             self._began = None
-            if not self._given_up.is_set():
+            if not self.given_up:
                 self._findings.append(finding)
-            return not self._given_up.is_set()
+            return not self.given_up
 
     def overdue(self, limit_s: float) -> bool:
         """Tell whether the running replay has taken longer than `limit_s`."""
@@ -68,7 +69,7 @@ class UserJob:
         A replay that came back in the last moment counts as it is; the rest goes to another job all the same.
         """
         with self._lock:
-            self._given_up.set()
+            self.given_up = True
             found, unkept, stuck = list(self._findings), list(self._unkept), self._began is not None
         if stuck:
             capture = self._dues[len(found)].item.capture
@@ -82,7 +83,7 @@ class UserJob:
 class Fanout:
     """The users of a batch, side by side."""
 
-    def __init__(self, pool: ThreadPoolExecutor, replayer: Replayer, journal: Journal) -> None:
+    def __init__(self, pool: ReplayPool, replayer: Replayer, journal: Journal) -> None:
         self._pool = pool
         self._replayer = replayer
         self._journal = journal
@@ -108,8 +109,6 @@ class Fanout:
         Raises FencedError where a user's job found that the lane is held by another.
         """
         for future, job in list(self._running.items()):
-            if future not in self._running:
-                continue  # it was queued behind one that was given up just now
             if future.done():
                 del self._running[future]
                 self._findings += future.result()
@@ -122,26 +121,14 @@ class Fanout:
         found, rest = job.give_up()
         self._findings += found
         self.abandoned += 1
+        self._pool.replace()
         if rest is not None:
-            self._start_apart(rest)
-        self.rescue()
+            self._running[self._pool.submit(rest)] = rest
 
-    def rescue(self) -> None:
-        """Start what is queued in threads of its own: all threads of the pool may be stuck."""
-        for future, queued in list(self._running.items()):
-            if future.cancel():
-                del self._running[future]
-                self._start_apart(queued)
-
-    def _start_apart(self, job: UserJob) -> None:
-        future: Future[list[Finding]] = Future()
-        future.set_running_or_notify_cancel()
-        self._running[future] = job
-        threading.Thread(target=_run, args=(job, future), name="gnomon-replay", daemon=True).start()
-
-
-def _run(job: UserJob, future: "Future[list[Finding]]") -> None:
-    try:
-        future.set_result(job())
-    except BaseException as error:  # as the pool does
-        future.set_exception(error)
+    def drop(self) -> None:
+        """Leave the batch: what is queued never starts, what runs is not waited for."""
+        for future, job in self._running.items():
+            if not future.cancel():
+                job.give_up()
+                self._pool.replace()
+        self._running = {}

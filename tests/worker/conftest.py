@@ -4,7 +4,6 @@ import shutil
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from ledger.models import Base
 from worker import drain as draining
 from worker.drain import Drain
 from worker.lanes import LaneStore
+from worker.pool import ReplayPool
 from worker.replay import Replayer
 
 LANES = 4
@@ -238,12 +238,12 @@ def hints() -> Hints:
 @pytest.fixture
 def make_drain(make_store, ledger, client, hints) -> Iterator[Callable[..., Drain]]:
     """Make drains, each as a worker process of its own has it."""
-    pools: list[ThreadPoolExecutor] = []
+    pools: list[ReplayPool] = []
 
     def factory(
         *, client: Gnomon = client, timeout_s: float = 10.0, threads: int = 4, share: int = LANES, **parts: Any
     ) -> Drain:
-        pools.append(ThreadPoolExecutor(threads))
+        pools.append(ReplayPool(threads))
         used = {
             "lanes": make_store(),
             "ledger": ledger,
@@ -257,7 +257,7 @@ def make_drain(make_store, ledger, client, hints) -> Iterator[Callable[..., Drai
 
     yield factory
     for pool in pools:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.close()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, wait
 
 import msgspec
 import pytest
@@ -12,6 +12,7 @@ from gnomon.wire import Capture, Kind, Side
 from ledger import FencedError, Finding, Outcome
 from worker.jobs import Fanout, UserJob
 from worker.lanes import LaneItem
+from worker.pool import ReplayPool
 from worker.selection import Due
 
 PATIENCE_S = 5.0
@@ -96,15 +97,15 @@ def stuck(replays) -> Iterator[Callable[..., None]]:
 
 @pytest.fixture
 def fanout(replays, journal) -> Iterator[Callable[[int], Fanout]]:
-    pools: list[ThreadPoolExecutor] = []
+    pools: list[ReplayPool] = []
 
     def make(threads: int = 4) -> Fanout:
-        pools.append(ThreadPoolExecutor(threads))
+        pools.append(ReplayPool(threads))
         return Fanout(pools[-1], replays, journal)
 
     yield make
     for pool in pools:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.close()
 
 
 def collected(fanout: Fanout, patience_s: float = PATIENCE_S) -> list[tuple[str, Outcome]] | None:
@@ -207,9 +208,6 @@ def test_replays_that_hang_in_every_thread_still_end(fanout, stuck):
     assert sorted(outcomes) == [*((str(n), Outcome.FAILED) for n in range(1, 5)), ("5", Outcome.MATCH)]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="jobs.Fanout._abandon frees what its own lane has queued; other lanes share the pool"
-)
 def test_another_lanes_replays_do_not_wait_behind_one_that_hangs(fanout, replays, journal, stuck):
     """All lanes of a process share its threads: a lane whose users are queued behind a hanging one still ends."""
     stuck("a1")
@@ -221,7 +219,6 @@ def test_another_lanes_replays_do_not_wait_behind_one_that_hangs(fanout, replays
     assert collected(second, patience_s=1.0) == matches("b1")
 
 
-@pytest.mark.xfail(strict=True, reason="jobs.Fanout._abandon gives every queued user a thread of its own")
 def test_one_that_hangs_does_not_let_all_others_loose(fanout, replays, stuck):
     """No more replays run side by side than there are threads: an enhanced system in trouble gets no flood on top."""
     stuck("0")
