@@ -36,7 +36,7 @@ def bucket_of(user: str) -> int:
 
 def sampled(user: str, rate: float) -> bool:
     """Tell whether `user` is within the sampled share `rate` (0 to 1); raising the rate only adds users."""
-    return stable_hash(SAMPLE_SALT, user, SAMPLES) < rate * SAMPLES
+    return rate >= 1 or stable_hash(SAMPLE_SALT, user, SAMPLES) < rate * SAMPLES
 
 
 def cluster_of(user: str) -> int:
