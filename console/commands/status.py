@@ -53,7 +53,16 @@ def _document(found: Place) -> dict[str, Any]:
     report, queue = _report(found), _queue(found)
     document = report.as_json()
     names = ("eligible", "funnel", "outcomes", "operations")
-    return {**{name: document[name] for name in names}, "imbalance": report.imbalance, **queue}
+    figures = {name: document[name] for name in names}
+    return {**figures, "imbalance": report.imbalance, **queue, "lanes": _lanes(found)}
+
+
+def _lanes(found: Place) -> dict[int, dict[str, Any]]:
+    """Return how far each lane is drained: the newest entry read, and the end of the last call done."""
+    ledger = found.ledger()
+    with contextlib.closing(ledger), ledger.reading() as reading:
+        positions = reading.positions()
+    return {lane: {"read": "{}-{}".format(*p.read), "done_until_us": p.cut[0]} for lane, p in positions.items()}
 
 
 def _screen(found: Place) -> Group:
