@@ -8,6 +8,7 @@ import tomllib
 from dataclasses import fields
 from fnmatch import fnmatch
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,8 @@ INTERPOLATION = re.compile(r"\$\{(\w+):-([^${}]*)\}")  # the innermost of nested
 
 
 def schema_errors(document):
-    schema = json.loads(Path(__file__).with_name("compose-spec.json").read_text(encoding="utf-8"))
+    carried = files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
+    schema = json.loads(carried.read_text(encoding="utf-8"))
     return [error.message for error in Draft202012Validator(schema).iter_errors(document)]
 
 
