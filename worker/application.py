@@ -10,6 +10,6 @@ lifecycle.connect()
 app.config_from_object("worker.celeryconfig")
 
 
-def hint(lane: int, *, after_s: float = 0.0) -> None:
+def hint(lane: int) -> None:
     """Ask for a drain of `lane`."""
-    app.send_task(DRAIN_TASK, args=[lane], countdown=after_s or None, ignore_result=True, argsrepr=f"({lane},)")
+    app.send_task(DRAIN_TASK, args=[lane], ignore_result=True, argsrepr=f"({lane},)")

@@ -38,7 +38,7 @@ class Drain:
         pool: ReplayPool,
         all_lanes: range,
         share: int,
-        hint: Callable[..., None],
+        hint: Callable[[int], None],
     ) -> None:
         self._lanes = lanes
         self._ledger = ledger

@@ -128,7 +128,7 @@ class Fanout:
     def drop(self) -> None:
         """Leave the batch: what is queued never starts, what runs is not waited for."""
         for future, job in self._running.items():
-            if not future.cancel():
+            if not future.done() and not future.cancel():
                 job.give_up()
                 self._pool.replace()
         self._running = {}

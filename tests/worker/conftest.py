@@ -226,7 +226,7 @@ def ledger(ledger_url) -> Iterator[Ledger]:
 class Hints(list[int]):
     """Asked for, and by nobody followed unless the test does."""
 
-    def __call__(self, lane: int, *, after_s: float = 0.0) -> None:
+    def __call__(self, lane: int) -> None:
         self.append(lane)
 
 

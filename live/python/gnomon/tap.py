@@ -56,7 +56,7 @@ class NullTap:
 
 
 class Tap(NullTap):
-    """Captures into the buffer; `producer` and the daemon thread's start belong to the client."""
+    """Captures into the buffer; the publisher, seen as a `WakeUp`, takes it from there."""
 
     def __init__(self, settings: "ClientSettings", flags: "FlagState", buffer: Buffer, wake: "WakeUp") -> None:
         self._settings = settings
