@@ -3,12 +3,14 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 LOCKED := --universal --python-version 3.11 --generate-hashes --no-emit-package gnomon --no-header --no-annotate --quiet
+MARKED := test-enhanced-memory test-enhanced-chat test-feature-flags test-safe-migration test-fallback test-performance \
+          test-components test-memory-hooks
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format bench lock clean
+.PHONY: help setup demo test test-fast lint format bench lock clean $(MARKED)
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-22s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.ready  ## make .venv with the locked dependencies and both distributions, editable
 
@@ -27,6 +29,18 @@ test: setup  ## every test: fast ones first, then those with real servers and wo
 
 test-fast: setup  ## the tests that start no server
 	$(BIN)/python -m pytest -m "not slow"
+
+test-enhanced-memory: ## the enhanced memory keeps and gives back what legacy does
+test-enhanced-chat:   ## the enhanced chat client
+test-feature-flags:   ## who is served by enhanced
+test-safe-migration:  ## the safe migration service in the place of legacy
+test-fallback:        ## whatever enhanced does, the caller gets legacy's answer
+test-performance:     ## the benchmarks work and count right; no figure is asserted
+test-components:      ## what the example application shows of the memory
+test-memory-hooks:    ## what the example application holds of the memory
+
+$(MARKED): test-%: setup  # the tests with the marker of that name, one a line; none at all is an error
+	$(BIN)/python -m pytest -v -m $(subst -,_,$*)
 
 lint: setup  ## ruff, mypy, import-linter, pip-audit
 	$(BIN)/ruff check . && $(BIN)/ruff format --check .

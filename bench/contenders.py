@@ -9,6 +9,7 @@ from celery import Celery
 from sqlalchemy import func, select
 
 from bench import baseline, operations
+from bench.counts import LANES
 from bench.measuring import BenchError
 from bench.memories import answer, user_of
 from bench.workers import PROCESSES, ROOT, BaselineWorker, standing_by
@@ -19,7 +20,6 @@ from ledger import Ledger
 FLUSH_EVERY: Final = 2_000  # calls; the driver must never outrun the buffer, as a live application may
 FLUSH_S: Final = 30.0
 NAMESPACE: Final = "bench"
-LANES: Final = 64
 
 
 class Contender(Protocol):

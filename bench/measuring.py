@@ -14,7 +14,8 @@ class BenchError(Exception):
 class Row:
     """One measured thing, one sample a round.
 
-    `times` is how many times something else it is, `of` says what that is.
+    `times` is how many times something else it is, `of` says what that is. Rows of one `group` are shown as one table,
+    with a line for each name and a column for each `point`; a row of no group has a line of its own.
     """
 
     name: str
@@ -22,6 +23,8 @@ class Row:
     samples: tuple[float, ...]
     times: float | None = None
     of: str = ""
+    group: str = ""
+    point: str = ""
 
     @property
     def median(self) -> float:
@@ -31,7 +34,9 @@ class Row:
     def as_json(self) -> dict[str, Any]:
         """Return the row with what the table shows of it."""
         return {
+            "group": self.group,
             "name": self.name,
+            "point": self.point,
             "unit": self.unit,
             "median": self.median,
             "min": min(self.samples),

@@ -11,7 +11,7 @@ import redis
 from console.errors import StuckError
 from console.traffic import BadLine, TrafficCall
 from gnomon import Gnomon
-from gnomon.publisher import connect
+from gnomon.connecting import connect
 from ledger import Ledger, LedgerError
 from worker.lanes import LaneStore
 from worker.settings import WorkerSettings

@@ -11,7 +11,7 @@ import typer
 from console.errors import UsageError
 from console.runs import Run, open_run
 from gnomon import Kind
-from gnomon.publisher import connect
+from gnomon.connecting import connect
 from ledger import Ledger
 from worker.lanes import LaneStore
 from worker.registry import load_operations

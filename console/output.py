@@ -18,7 +18,7 @@ def print_json(document: Any) -> None:
 
 def note(text: str) -> None:
     """Say on stderr what is going on."""
-    err.print(text, soft_wrap=True)
+    err.print(text, soft_wrap=True, markup=False)
 
 
 def progress() -> Progress:

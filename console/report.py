@@ -13,15 +13,11 @@ from rollout.gathering import gather
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """Everything that `report` and `run` say, before it is put into words or JSON."""
+class Sums:
+    """Where every eligible call and every captured one is; `done` is counted apart from the outcomes."""
 
     operations: dict[str, OperationSums]
-    groups: list[Group]
-    reasons: list[tuple[str, str, str, int]]
-    decision: Decision
     done: int
-    seconds: float | None = None
 
     @property
     def eligible(self) -> int:
@@ -42,11 +38,6 @@ class Report:
         return {**{str(outcome): totals[outcome] for outcome in COUNTED}, str(Outcome.PENDING): pending}
 
     @property
-    def comparisons(self) -> int:
-        """How many pairs of outcomes were judged."""
-        return sum(self.outcomes[outcome] for outcome in ("match", "ignored", "diverged", "failed"))
-
-    @property
     def imbalance(self) -> list[str]:
         """What does not add up: one sentence for each sum that is not exact."""
         found = []
@@ -56,14 +47,35 @@ class Report:
             found.append(f"captured calls and their outcomes differ by {off}")
         return found
 
-    def as_json(self) -> dict[str, Any]:
-        """Return the contract of `--json`."""
-        seconds = self.seconds
+    def sums_as_json(self) -> dict[str, Any]:
+        """Return the sums under the names that every `--json` shares."""
         return {
             "eligible": self.eligible,
             "funnel": self.funnel,
             "outcomes": self.outcomes,
             "operations": {name: _operation(sums) for name, sums in self.operations.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report(Sums):
+    """Everything that `report` and `run` say, before it is put into words or JSON."""
+
+    groups: list[Group]
+    reasons: list[tuple[str, str, str, int]]
+    decision: Decision
+    seconds: float | None = None
+
+    @property
+    def comparisons(self) -> int:
+        """How many pairs of outcomes were judged."""
+        return sum(self.outcomes[outcome] for outcome in ("match", "ignored", "diverged", "failed"))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the contract of `--json`."""
+        seconds = self.seconds
+        return {
+            **self.sums_as_json(),
             "groups": [group_as_json(group) for group in self.groups],
             "gate": self.decision.as_json(),
             "seconds": None if seconds is None else round(seconds, 3),

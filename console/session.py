@@ -18,8 +18,8 @@ from console.report import Report, build
 from console.runs import Run, schema_of
 from console.traffic import BadLine, TrafficCall
 from gnomon import Gnomon, Kind
+from gnomon.connecting import connect
 from gnomon.operation import Binding
-from gnomon.publisher import connect
 from ledger import Ledger, database_url
 from worker.registry import clients, load_operations
 from worker.settings import load

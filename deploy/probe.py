@@ -51,7 +51,7 @@ def progress(before: Look | None, *, waiting: int, done: int, now: float) -> Loo
 
 def _backlog() -> tuple[int, int]:
     """Return the entries that wait in the lanes, and the captures that are done."""
-    from gnomon.publisher import connect  # only the worker's probe pays for these imports
+    from gnomon.connecting import connect  # only the worker's probe pays for these imports
     from ledger import Ledger
     from worker.lanes import LaneStore
     from worker.settings import load

@@ -6,6 +6,7 @@ from ledger.facts import (
     Finding,
     FunnelKey,
     Group,
+    Hold,
     KeptDifference,
     LaneCommit,
     Loss,
@@ -15,13 +16,16 @@ from ledger.facts import (
 )
 from ledger.ledger import Ledger
 from ledger.reading import Reading
+from ledger.standings import UNVERIFIED, Opening, Standing, everyone_of
 
 __all__ = [
     "COUNTED",
+    "UNVERIFIED",
     "FencedError",
     "Finding",
     "FunnelKey",
     "Group",
+    "Hold",
     "KeptDifference",
     "LaneCommit",
     "Ledger",
@@ -29,9 +33,12 @@ __all__ = [
     "LedgerSchemaError",
     "LedgerUnreachableError",
     "Loss",
+    "Opening",
     "OperationSums",
     "Outcome",
     "Position",
     "Reading",
+    "Standing",
     "database_url",
+    "everyone_of",
 ]

@@ -23,10 +23,12 @@ from ledger.models import (
     MinuteRow,
     ParkedRow,
     ReasonRow,
+    StandingRow,
     TallyRow,
     UserRow,
 )
-from ledger.upsert import add_new, add_up, grow_to, insert
+from ledger.standings import Standing
+from ledger.upsert import add_new, add_up, grow_to, insert, put
 
 RECORDED = (Outcome.DIVERGED, Outcome.FAILED)  # what people review; the rest is counted
 
@@ -47,6 +49,7 @@ def write(connection: Connection, commit: LaneCommit) -> None:
     add_new(connection, UserRow, _users(findings))
     _record(connection, [finding for finding in findings if finding.outcome in RECORDED])
     add_new(connection, ParkedRow, [_parked(commit.lane, f) for f in findings if f.outcome is Outcome.PARKED])
+    put(connection, StandingRow, [_standing(commit.lane, standing) for standing in commit.standings])
 
 
 def funnel_rows(counters: Mapping[FunnelKey, int]) -> list[dict[str, Any]]:
@@ -73,6 +76,7 @@ def _advance(connection: Connection, commit: LaneCommit) -> None:
             cut_us=cut_us,
             cut_id=cut_id,
             done=LaneRow.done + len(commit.findings),
+            standings=LaneRow.standings + len(commit.standings),
             committed_at=func.now(),
         )
     )
@@ -124,6 +128,17 @@ def _parked(lane: int, finding: Finding) -> dict[str, Any]:
         "reason": storable(finding.reason, 100),
         "user_digest": finding.digest,
         "payload": finding.payload or b"",
+    }
+
+
+def _standing(lane: int, standing: Standing) -> dict[str, Any]:
+    return {
+        "user_digest": standing.digest,
+        "lane": lane,
+        "opened_us": standing.opened_us,
+        "until_us": standing.until_us,
+        "closed_us": standing.closed_us,
+        "reason": storable(standing.reason, 40),
     }
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from comparators import ABSENT, Difference, Severity, explain, fingerprint, mask
 from gnomon.hashing import cluster_of, user_digest
+from ledger.standings import Standing
 
 
 class Outcome(StrEnum):
@@ -95,6 +96,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str = ""
     exposure: str = "shadow"
     enhanced_returned: bool = False
+    replayed_us: int = 0  #: when the side that did not answer live was replayed, on Redis's clock; of writes 0
     differences: tuple[KeptDifference, ...] = ()
     payload: bytes | None = None  #: the capture itself, where it is parked
 
@@ -129,6 +131,15 @@ class LaneCommit:
     after: Position
     findings: tuple[Finding, ...] = ()
     funnel: Mapping[FunnelKey, int] = field(default_factory=dict)  #: the lane's counters, read after its entries
+    standings: tuple[Standing, ...] = ()  #: of users, where they have changed
+
+
+class Hold(NamedTuple):
+    """What whoever takes a lane must know: its fence, how far it is drained, and how many standings it was given."""
+
+    fence: int
+    position: Position
+    standings: int
 
 
 @dataclass(slots=True)

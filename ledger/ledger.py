@@ -1,18 +1,29 @@
 """The ledger as the rest of Gnomon uses it: take a lane's fence, commit, fold the funnel, read a snapshot."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Final
 
 from sqlalchemy import select, update
 
 from ledger import commit as committing
 from ledger import schema
 from ledger.engine import answering, open_engine
-from ledger.facts import FUNNEL, FunnelKey, LaneCommit, Position
-from ledger.models import FunnelRow, LaneRow
+from ledger.facts import FUNNEL, FunnelKey, Hold, LaneCommit, Position
+from ledger.models import FunnelRow, LaneRow, StandingRow
 from ledger.reading import Reading
+from ledger.standings import Standing
 from ledger.upsert import add_new, grow_to
+
+PAGE: Final = 500  # users asked for at once: below what either database takes as parameters
+_STANDING: Final = (
+    StandingRow.user_digest,
+    StandingRow.opened_us,
+    StandingRow.until_us,
+    StandingRow.closed_us,
+    StandingRow.reason,
+)
 
 
 class Ledger:
@@ -39,18 +50,34 @@ class Ledger:
         """Close its connections."""
         self._engine.dispose()
 
-    def take(self, lane: int) -> tuple[int, Position]:
-        """Take over a lane: every earlier holder can no longer commit. Returns the new fence and the position."""
+    def take(self, lane: int) -> Hold:
+        """Take over a lane: every earlier holder can no longer commit."""
         with self._writing, answering(self._engine), self._engine.begin() as connection:
             add_new(connection, LaneRow, [{"lane": lane}])
             taken = (
                 update(LaneRow)
                 .where(LaneRow.lane == lane)
                 .values(fence=LaneRow.fence + 1)
-                .returning(LaneRow.fence, LaneRow.read_ms, LaneRow.read_seq, LaneRow.cut_us, LaneRow.cut_id)
+                .returning(
+                    LaneRow.fence,
+                    LaneRow.read_ms,
+                    LaneRow.read_seq,
+                    LaneRow.cut_us,
+                    LaneRow.cut_id,
+                    LaneRow.standings,
+                )
             )
             row = connection.execute(taken).one()
-        return row.fence, Position((row.read_ms, row.read_seq), (row.cut_us, row.cut_id))
+        return Hold(row.fence, Position((row.read_ms, row.read_seq), (row.cut_us, row.cut_id)), row.standings)
+
+    def standings(self, digests: Collection[str]) -> dict[str, Standing]:
+        """Return where users stand, by digest; who was never given a standing is left out."""
+        wanted = sorted(digests)
+        pages = [wanted[start : start + PAGE] for start in range(0, len(wanted), PAGE)]
+        with answering(self._engine), self._reading.connect() as connection:
+            queries = [select(*_STANDING).where(StandingRow.user_digest.in_(page)) for page in pages]
+            rows = [row for query in queries for row in connection.execute(query)]
+        return {row.user_digest: _standing(*row) for row in rows}
 
     def commit(self, commit: LaneCommit) -> None:
         """Commit one lane's findings and position together; raises FencedError where another worker took the lane."""
@@ -77,3 +104,7 @@ class Ledger:
         """Open a snapshot: all that is read through it is from one moment."""
         with answering(self._engine), self._reading.connect() as connection:
             yield Reading(connection)
+
+
+def _standing(digest: str, opened_us: int, until_us: int, closed_us: int | None, reason: str) -> Standing:
+    return Standing(digest=digest, opened_us=opened_us, until_us=until_us, closed_us=closed_us, reason=reason)

@@ -3,7 +3,19 @@
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from sqlalchemy import JSON, BigInteger, DateTime, Dialect, ForeignKey, Index, LargeBinary, MetaData, String, func
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    LargeBinary,
+    MetaData,
+    String,
+    func,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -14,6 +26,7 @@ NAMING: Final = {
     "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
     "pk": "pk_%(table_name)s",
 }
+_OPEN: Final = "closed_us IS NULL"
 
 
 class Instant(TypeDecorator[datetime]):
@@ -78,6 +91,7 @@ class LaneRow(Base):
     cut_id: Mapped[str] = mapped_column(String(64), default="")
     done: Mapped[int] = mapped_column(default=0)
     committed_at: Mapped[datetime | None]
+    standings: Mapped[int] = mapped_column(default=0)  #: given so far: 0 spares looking for them
 
 
 class Outcomes:
@@ -213,3 +227,19 @@ class ParkedRow(Base):
     user_digest: Mapped[str] = mapped_column(String(16))
     payload: Mapped[bytes]
     parked_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class StandingRow(Base):
+    """Since when writes of a user may be missing in enhanced, and when that was made good (None: not yet)."""
+
+    __tablename__ = "standings"
+    user_digest: Mapped[str] = mapped_column(String(16), primary_key=True)  #: or * and a lane: all its users
+    lane: Mapped[int]
+    opened_us: Mapped[int]
+    until_us: Mapped[int]  #: missing may be what ended by then
+    closed_us: Mapped[int | None]
+    reason: Mapped[str] = mapped_column(String(40))
+    __table_args__ = (
+        # status asks for the few that are open among the standings of all users
+        Index("ix_standings_open", "reason", sqlite_where=text(_OPEN), postgresql_where=text(_OPEN)),
+    )

@@ -17,6 +17,7 @@ from ledger.models import (
     LaneRow,
     MinuteRow,
     ReasonRow,
+    StandingRow,
     TallyRow,
     UserRow,
 )
@@ -56,6 +57,11 @@ class Reading:
         if epoch is not None:
             query = query.where(ReasonRow.epoch == epoch)
         return [(row[0], row[1], row[2], int(row[3])) for row in self._connection.execute(query)]
+
+    def gaps(self) -> dict[str, int]:
+        """Return how many users are in a gap, by reason; a gap of a whole lane counts as one."""
+        query = select(StandingRow.reason, func.count()).where(StandingRow.closed_us.is_(None))
+        return {row[0]: int(row[1]) for row in self._connection.execute(query.group_by(StandingRow.reason))}
 
     def groups(self) -> list[Group]:
         """Return all groups, the gravest and largest first."""

@@ -24,6 +24,11 @@ def grow_to(connection: Connection, model: type[DeclarativeBase], rows: Iterable
     _merge(connection, model, rows, func.greatest if connection.dialect.name == "postgresql" else func.max)
 
 
+def put(connection: Connection, model: type[DeclarativeBase], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Set rows to what is given, whether they exist or not."""
+    _merge(connection, model, rows, lambda _, given: given)
+
+
 def add_new(connection: Connection, model: type[DeclarativeBase], rows: Iterable[Mapping[str, Any]]) -> None:
     """Insert the rows whose key is not there yet."""
     if ordered := _in_key_order(rows, _keys(model)):

@@ -1,6 +1,7 @@
 """The Celery tasks, a few lines each: they unpack a message, call one function of the worker, and are done."""
 
 from tasks.drain import drain
+from tasks.ready import ready
 from tasks.sweep import sweep
 
-__all__ = ["drain", "sweep"]
+__all__ = ["drain", "ready", "sweep"]

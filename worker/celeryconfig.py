@@ -19,5 +19,8 @@ worker_concurrency = _settings.concurrency
 worker_hijack_root_logger = False
 worker_soft_shutdown_timeout = 15.0  # longer than a drain's turn (worker.drain.TURN_S) and its last batch
 worker_proc_alive_timeout = 30.0  # children import SQLAlchemy and the operations: 4 s seen on a slow core
-beat_schedule = {"sweep": {"task": "gnomon.sweep", "schedule": 2.0, "options": {"expires": 10}}}
+beat_schedule = {
+    "sweep": {"task": "gnomon.sweep", "schedule": 2.0, "options": {"expires": 10}},
+    "ready": {"task": "gnomon.ready", "schedule": 1.0, "options": {"expires": 10}},
+}
 beat_max_loop_interval = 2

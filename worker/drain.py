@@ -1,12 +1,14 @@
 """The drain: a hint names one lane, the drain holds it and further ready ones until their work is done.
 
 Lanes are replayed side by side, each commits alone. A drain that has run for its turn hands its lanes back with a hint.
+What it asks Redis about the live processes serves all its lanes: to commit what is through, then to go on.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import contextmanager
 from typing import Final
 
 import structlog
@@ -16,14 +18,19 @@ from worker.held_lane import HeldLane
 from worker.jobs import Fanout
 from worker.journal import Journal
 from worker.lanes import LaneStore
+from worker.looking import Look
+from worker.mending import Mender
+from worker.overlaps import DoneWrites
 from worker.pool import ReplayPool
 from worker.replay import Replayer
+from worker.standings import LaneStandings
 
 log = structlog.get_logger()
 
 IN_FLIGHT: Final = 64  # replays of one process, running and queued, before no further lane is taken
 TURN_S: Final = 10.0  # then others may have the process; long enough to keep hints rare
 IDLE_S: Final = 0.1  # between two looks at a watermark that holds everything back; beats come every 0.25 s
+SETTLE_S: Final = 2.0  # a drain whose turn is over waits no longer for a watermark; a beat is due every 0.25 s
 
 
 class Drain:
@@ -39,6 +46,7 @@ class Drain:
         all_lanes: range,
         share: int,
         hint: Callable[[int], None],
+        mender: Mender | None = None,
     ) -> None:
         self._lanes = lanes
         self._ledger = ledger
@@ -47,6 +55,8 @@ class Drain:
         self._all = all_lanes
         self._share = share  # lanes this process may hold at once, so that its siblings have some too
         self._hint = hint
+        self._mender = mender or Mender(None, lanes.lookout.now_us)
+        self._look: Look | None = None  # taken since the last time that lanes went on
         self._held: dict[int, HeldLane] = {}
         self._patience_s = min(1.0, replayer.timeout_s / 4)  # an overdue replay is seen in time
         self._looked = 0.0
@@ -70,25 +80,33 @@ class Drain:
     def _turn(self) -> None:
         self._take_further()
         self._begin()
-        if self._held and not any(held.busy for held in self._held.values()):
-            time.sleep(IDLE_S)  # a watermark holds everything back
+        self._wait([held for held in self._held.values() if not held.replaying])
         self._settle()
 
     def _take(self, lane: int) -> bool:
         token = self._lanes.lease(lane)
         if token is None:
             return False
-        fence, position = self._ledger.take(lane)
-        journal = Journal(self._lanes, lane, token, fence)
+        hold, left = self._ledger.take(lane), self._lanes.left(lane)
+        journal = Journal(self._lanes, lane, token, hold.fence, left)
         self._held[lane] = HeldLane(
             number=lane,
             token=token,
-            fence=fence,
-            position=position,
+            fence=hold.fence,
+            position=hold.position,
             lanes=self._lanes,
             ledger=self._ledger,
             journal=journal,
-            fanout=Fanout(self._pool, self._replayer, journal),
+            fanout=Fanout(self._pool, self._replayer, journal, self._mender),
+            standings=LaneStandings(
+                lane=lane,
+                hold=hold,
+                lanes=self._lanes,
+                ledger=self._ledger,
+                journal=journal,
+                verifies=self._mender.able,
+            ),
+            done_writes=DoneWrites(left.writes),
             count=self._count,
         )
         self.counts["lanes"] += 1
@@ -104,36 +122,77 @@ class Drain:
 
     def _begin(self) -> None:
         now = time.monotonic()
+        look, self._look = self._look, None
         idle = [held for held in self._held.values() if not held.busy and held.look_at <= now]
-        if not idle:
-            return
-        watermark = self._lanes.watermark()  # before reading: see HeldLane.begin
+        if idle and look is None:
+            look = self._lanes.lookout.look()
         for held in idle:
-            if held.begin(watermark):
-                continue
-            held.look_at = now + IDLE_S
-            if not held.waiting:
-                self._release(held)
+            assert look is not None
+            with self._fencing(held):
+                self._begin_one(held, look)
+
+    def _begin_one(self, held: HeldLane, look: Look) -> None:
+        if held.begin(look):  # the look was taken before what this reads
+            return
+        held.look_at = time.monotonic() + IDLE_S
+        if not held.waiting:
+            self._release(held)
+
+    def _wait(self, resting: Iterable[HeldLane]) -> None:
+        """Wait until a user is through, or until it is worth looking at a lane again that waits for a watermark."""
+        futures = [future for held in self._held.values() for future in held.futures]
+        moment = min((held.look_at for held in resting), default=float("inf"))
+        patience_s = max(0.0, min(self._patience_s, moment - time.monotonic()))
+        if futures:
+            wait(futures, timeout=patience_s, return_when=FIRST_COMPLETED)
+        elif not any(held.replaying for held in self._held.values()):  # those are through: nothing of theirs runs
+            time.sleep(patience_s if self._held else 0)
 
     def _settle(self) -> None:
-        """Wait until a user is through, commit what is complete, keep the leases."""
-        futures = [future for held in self._held.values() for future in held.futures]
-        if futures:
-            wait(futures, timeout=self._patience_s, return_when=FIRST_COMPLETED)
+        """Commit what is complete, keep the leases."""
         for held in list(self._held.values()):
-            try:
-                if held.busy:
-                    held.finish()
+            with self._fencing(held):
+                self._see_through(held)
+        now = time.monotonic()
+        settling = [held for held in self._held.values() if held.settling and held.look_at <= now]
+        if settling:
+            self._look = self._lanes.lookout.look()  # after their replays, and before the next batches are read
+        for held in settling:
+            with self._fencing(held):
+                if self._look and not held.settle(self._look):
+                    held.look_at = now + IDLE_S
+        for held in list(self._held.values()):
+            with self._fencing(held):
                 if not held.keep():
-                    raise FencedError(held.number, held.fence)  # noqa: TRY301 — both ways of losing a lane end here
-            except FencedError:
-                self._drop(held)
+                    raise FencedError(held.number, held.fence)
+
+    def _see_through(self, held: HeldLane) -> None:
+        try:
+            if held.replaying:
+                held.is_through()
+        finally:
             self.abandoned += held.fanout.abandoned
             held.fanout.abandoned = 0
 
     def _finish_batches(self) -> None:
-        while any(held.busy for held in self._held.values()):
+        """See batches through; one that would have to wait long for a watermark is left to the next holder."""
+        until = float("inf")
+        while any(held.busy for held in self._held.values()) and time.monotonic() < until:
+            self._wait([held for held in self._held.values() if held.settling])
             self._settle()
+            if until == float("inf") and not any(held.replaying for held in self._held.values()):
+                until = time.monotonic() + SETTLE_S
+        for held in list(self._held.values()):
+            with self._fencing(held):
+                if held.settling:
+                    held.put_aside()
+
+    @contextmanager
+    def _fencing(self, held: HeldLane) -> Iterator[None]:
+        try:
+            yield
+        except FencedError:
+            self._drop(held)
 
     def _drop(self, held: HeldLane) -> None:
         """Forget a lane that another worker has: its batch counts nowhere, the other one replays it."""

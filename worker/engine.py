@@ -5,13 +5,14 @@ from collections import Counter
 import redis
 import structlog
 
-from gnomon.publisher import connect
+from gnomon.connecting import connect
 from ledger import Ledger, LedgerError
 from worker.application import hint
 from worker.drain import Drain
 from worker.lanes import LaneStore
+from worker.mending import Mender
 from worker.pool import ReplayPool
-from worker.registry import load_operations
+from worker.registry import clients, load_operations, user_data_of
 from worker.replay import Replayer
 from worker.settings import WorkerSettings, settings
 
@@ -26,6 +27,9 @@ class Engine:
         self._lanes = LaneStore(connect(used.redis_url.get_secret_value()), used.namespace)
         self._ledger = Ledger(used.database_url.get_secret_value(), namespace=used.namespace)
         self._replayer = Replayer(load_operations(used.operation_modules), used.replay_timeout_s)
+        for client in clients(used.operation_modules):
+            client.stand_aside()
+        self._mender = Mender(user_data_of(used.operation_modules), self._lanes.lookout.now_us)
         self._pool = ReplayPool(used.threads)
         self.exhausted = False  #: threads were left to themselves: the process should be replaced
 
@@ -44,6 +48,7 @@ class Engine:
             all_lanes=self.all_lanes,
             share=-(-self._settings.lanes // self._settings.concurrency),
             hint=hint,
+            mender=self._mender,
         )
         try:
             drain.run(lane)
@@ -57,11 +62,12 @@ class Engine:
         return drain.counts
 
     def sweep(self) -> Counter[str]:
-        """Ask again for lanes that nobody drains, and fold the lanes' funnels into the ledger."""
+        """Ask again for lanes that nobody drains, fold the lanes' funnels, forget processes that died long ago."""
         asked = self._lanes.unhinted(self.all_lanes)
         for lane in asked:
             hint(lane)
         self._ledger.fold_funnels(self._lanes.funnels(self.all_lanes))
+        self._lanes.lookout.forget_dead()
         log.info("sweep.done", hinted=len(asked))
         return Counter(hinted=len(asked))
 

@@ -1,26 +1,46 @@
-"""One lane while a worker holds it: read, replay what lies below the watermark, commit, trim."""
+"""One lane while a worker holds it: read, replay what lies below the watermark, settle, commit, trim.
+
+A lane is idle, replaying, or settling. It settles where what was replayed may have been written live as well: until it
+is known which writes came between a call and its replay, nothing is committed.
+"""
 
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
-from ledger import Finding, LaneCommit, Ledger, Position
+from gnomon.hashing import user_digest
+from gnomon.readiness import EVERYBODY
+from gnomon.wire import Capture, Kind, Phase
+from ledger import Finding, LaneCommit, Ledger, Opening, Position, Standing
+from worker.entries import LaneEntry
 from worker.jobs import Fanout
 from worker.journal import Journal
-from worker.lanes import LaneEntry, LaneStore
-from worker.replay import unreadable
-from worker.selection import Selection, select
+from worker.lanes import LaneStore
+from worker.looking import Look
+from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span, Writer, producer_of
+from worker.replay import COMPARED, superseded, unreadable
+from worker.selection import Due, Selection, captures_of, select, with_fairness
+from worker.standings import LaneStandings
 
 READ_ENTRIES: Final = 64  # about 500 captures of busy traffic: one commit of 5 to 10 ms
 BATCH_CAPTURES: Final = 2_000  # a commit of 0.1 s; what a watermark held back for long comes in several
 EXTEND_S: Final = 2.0
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What one commit will cover, and what came of it once all replays are through."""
+
+    selection: Selection
+    findings: list[Finding] | None = None
+
+
 @dataclass(slots=True, kw_only=True)
 class HeldLane:
-    """A lane under lease and fence. `step` moves it on; it is never waited for."""
+    """A lane under lease and fence. Its steps move it on; it is never waited for."""
 
     number: int
     token: str
@@ -30,17 +50,29 @@ class HeldLane:
     ledger: Ledger
     journal: Journal
     fanout: Fanout
+    standings: LaneStandings
+    done_writes: DoneWrites
     count: Callable[[Finding], None]
-    look_at: float = 0.0  #: when it is worth looking for what may be replayed, on the monotonic clock
+    look_at: float = 0.0  #: when it is worth looking again, on the monotonic clock
     _entries: list[LaneEntry] = field(default_factory=list)
-    _selection: Selection | None = None
+    _batch: _Batch | None = None
+    _dual: bool = False  # a user was written to both sides, or served by enhanced
     _extended: float = field(default_factory=time.monotonic)
-    _more: bool = True
 
     @property
     def busy(self) -> bool:
         """Whether a batch is under way."""
-        return self._selection is not None
+        return self._batch is not None
+
+    @property
+    def replaying(self) -> bool:
+        """Whether replays of the batch are under way."""
+        return self._batch is not None and self._batch.findings is None
+
+    @property
+    def settling(self) -> bool:
+        """Whether all replays of the batch are through and only its commit is left."""
+        return self._batch is not None and self._batch.findings is not None
 
     @property
     def waiting(self) -> bool:
@@ -59,68 +91,221 @@ class HeldLane:
         self._extended = time.monotonic()
         return self.lanes.extend(self.number, self.token)
 
-    def begin(self, watermark: int) -> bool:
+    # --- idle → replaying
+
+    def begin(self, look: Look) -> bool:
         """Read on and start the next batch; False where nothing may be replayed now.
 
-        `watermark` was asked for before reading: everything below it has been appended by then.
+        The look was taken before reading: everything below its watermark has been appended by then. Raises FencedError
+        where the lane is held by another.
         """
-        cut = self._read(watermark)
+        cut, gaps = self._read_on(look.cut_us, look.error_us)
+        self.standings.look(look, self._entries, gaps=gaps)
         selection = select(self._entries, self.position, cut, limit=BATCH_CAPTURES)
         if not selection.count:
+            if self.standings.changed:
+                self._commit(selection, ())
             self._forget(selection)  # a crash may have come between a commit and its trim
             return False
-        self._selection = selection
-        self.fanout.start(list(selection.by_user.values()))
+        self._batch = _Batch(self._fair(selection, look))
+        by_user = self._batch.selection.by_user
+        self.fanout.start(by_user, self.standings.of(by_user))
         return True
 
-    def _read(self, watermark: int) -> int:
-        """Read what is new, always through the position; return the cut that holds for what was read.
+    def _read_on(self, wanted_us: int, error_us: int) -> tuple[int, bool]:
+        """Read what is new, always through the position; return the cut that holds for what was read, and of gaps.
 
         Bounded by the lane's byte cap alone: while a watermark holds everything back, only the end of the stream shows
         how far it may go.
         """
         last = self._entries[-1].id if self._entries else (0, 0)
         while True:
-            fresh = self.lanes.read(self.number, last, READ_ENTRIES)
-            self._entries += fresh
-            if len(fresh) < READ_ENTRIES:
-                return watermark
-            last = fresh[-1].id
+            page = self.lanes.read(self.number, last, READ_ENTRIES)
+            self._entries += page.entries
+            if len(page.entries) < READ_ENTRIES:
+                return wanted_us, page.gaps
+            last = page.entries[-1].id
             # entries are left unread: below the promise that the newest one read carries, none of them can lie
-            promised = max(entry.watermark for entry in self._entries)
+            promised = min(wanted_us, max(entry.watermark for entry in self._entries) - error_us)
             if last >= self.position.read and select(self._entries, self.position, promised).count:
-                return promised
+                return promised, page.gaps
 
-    def finish(self) -> bool:
-        """Commit the batch if all its users are through; False while they are not."""
-        assert self._selection is not None
-        findings = self.fanout.collect()
-        if findings is None:
-            return False
-        selection, self._selection = self._selection, None
-        everything = (*findings, *(unreadable(due) for due in selection.unreadable))
+    def _fair(self, selection: Selection, look: Look) -> Selection:
+        known = self._writes()
+        before = self._writes_before(selection, look.error_us)
+        return with_fairness(selection, known, before, error_us=look.error_us, now_us=look.now_us)
+
+    def _writes(self) -> dict[str, list[Capture]]:
+        """Return all writes among the entries, by user."""
+        writes: defaultdict[str, list[Capture]] = defaultdict(list)
+        for capture in captures_of(self._entries):
+            if capture.phase is not Phase.SHADOW:
+                self._dual = True
+            if capture.kind is Kind.WRITE:
+                writes[capture.user].append(capture)
+        return writes
+
+    def _writes_before(self, selection: Selection, error_us: int) -> dict[str, list[Span]]:
+        """Return the last writes that are done already, of users with a call that was under way at the last cut."""
+        last_us = self.position.cut[0] + error_us
+        users = [user for user, dues in selection.by_user.items() if any(_began_by(due, last_us) for due in dues)]
+        return {user: self.done_writes.spans(user_digest(user)) for user in users}
+
+    # --- replaying → settling → idle
+
+    def is_through(self) -> bool:
+        """Tell whether all replays of the batch are; raises FencedError where the lane is held by another."""
+        assert self._batch is not None
+        if self._batch.findings is None:
+            self._batch.findings = self.fanout.collect()
+            if self._batch.findings is not None:
+                self.standings.take(self.fanout.standings)
+        return self._batch.findings is not None
+
+    def settle(self, look: Look) -> bool:
+        """Commit the batch once no write that came before a replay can be missing; False while one can.
+
+        The look was taken after the replays were through. Raises FencedError where the lane is held by another.
+        """
+        batch = self._batch
+        assert batch is not None
+        assert batch.findings is not None
+        doubtful = self._doubtful(batch, look)
+        if doubtful:
+            replayed_us = max(finding.replayed_us for finding in doubtful.values())
+            if look.alive and look.cut_us < replayed_us:
+                return False
+            batch.findings = self._superseded(batch.findings, doubtful, replayed_us, look)
+        self._batch = None
+        self._commit(batch.selection, (*batch.findings, *map(unreadable, batch.selection.unreadable)))
+        self._forget(batch.selection)
+        return True
+
+    def _doubtful(self, batch: _Batch, look: Look) -> dict[str, Finding]:
+        """Return the findings, by capture id, of calls that a live write may have come between and their replay."""
+        assert batch.findings is not None
+        if not (self._dual or look.may_be_dual):
+            return {}  # what is replayed is written by the lane alone
+        return {found.capture_id: found for found in batch.findings if found.replayed_us and found.outcome in COMPARED}
+
+    def _superseded(
+        self, findings: Sequence[Finding], doubtful: Mapping[str, Finding], replayed_us: int, look: Look
+    ) -> list[Finding]:
+        gaps = self.standings.look(look, self._entries, gaps=self._read_to(replayed_us, look.error_us))
+        writes, lost = self._writes(), _since(gaps)
+        overlaps = {user: Overlaps(map(Span.of, found), look.error_us) for user, found in writes.items()}
+        late: set[str] = set()
+        for capture in captures_of(self._entries):
+            finding = doubtful.get(capture.id)
+            if finding is None:
+                continue
+            known = overlaps.get(capture.user)
+            before_us = finding.replayed_us + look.error_us
+            if (known and known.superseded(capture, finding.replayed_us)) or lost(capture.user) < before_us:
+                late.add(capture.id)
+        return [superseded(finding) if finding.capture_id in late else finding for finding in findings]
+
+    def _read_to(self, moment_us: int, error_us: int) -> bool:
+        """Read on until no write is unread that began before a moment; returns whether there are gaps."""
+        while True:
+            last = self._entries[-1].id
+            page = self.lanes.read(self.number, last, READ_ENTRIES)
+            self._entries += page.entries
+            promised = max(entry.watermark for entry in self._entries) - error_us
+            if len(page.entries) < READ_ENTRIES or promised >= moment_us:
+                return page.gaps
+
+    def put_aside(self) -> None:
+        """Leave a batch that is through to whoever holds the lane next: nothing of it is replayed again.
+
+        Raises FencedError where the lane is held by another.
+        """
+        batch, self._batch = self._batch, None
+        assert batch is not None
+        assert batch.findings is not None
+        fresh = [finding for finding in batch.findings if self.journal.known(finding.capture_id) is None]
+        self.journal.keep(fresh, [_reopened(standing) for standing in self.standings.changed if standing.is_open])
+        self._clear_unready()
+
+    # --- the commit
+
+    def _commit(self, selection: Selection, findings: tuple[Finding, ...]) -> None:
+        done = _last_writes(selection)
+        floor_us = selection.after.cut[0] - LONGEST_US
+        funnel = self.lanes.before_commit(self.number, done, floor_us)
+        self._clear_unready()
         self.ledger.commit(
             LaneCommit(
                 lane=self.number,
                 fence=self.fence,
                 before=self.position,
                 after=selection.after,
-                findings=everything,
-                funnel=self.lanes.funnels(range(self.number, self.number + 1)),
+                findings=findings,
+                funnel=funnel,
+                standings=self.standings.changed,
             )
         )
         self.position = selection.after
-        self.journal.committed(everything)
-        for finding in everything:
+        self.done_writes.add(done, floor_us)
+        self.journal.committed(findings)
+        self.standings.committed()
+        self.lanes.mark_done(self.number, self.position.cut[0])
+        for finding in findings:
             self.count(finding)
-        self._forget(selection)
-        return True
+
+    def _clear_unready(self) -> None:
+        """Let go of exceptions: what enhanced lacked of these users it has, whoever commits."""
+        cleared, self.fanout.cleared = self.fanout.cleared, {}
+        if cleared:
+            self.lanes.clear_unready(cleared)
 
     def _forget(self, selection: Selection) -> None:
-        self._entries = selection.held
+        """Let go of entries that are done; those read since are behind them."""
+        held = {entry.id for entry in selection.held}
+        self._entries = [entry for entry in self._entries if entry.id in held or entry.id > selection.after.read]
         if selection.trim:
             self.lanes.trim(self.number, *selection.trim)
 
     def release(self) -> bool:
         """Give the lane back; True where somebody must be asked to drain what is left."""
         return self.lanes.release(self.number, self.token)
+
+
+def _began_by(due: Due, moment_us: int) -> bool:
+    capture = due.item.capture
+    return capture is not None and capture.kind is not Kind.WRITE and capture.start <= moment_us
+
+
+def _since(gaps: Sequence[Opening]) -> Callable[[str], float]:
+    """Return what tells since when a write of a user may be missing: for ever later where nothing was lost."""
+    since: dict[str, int] = {}
+    for gap in gaps:
+        since[gap.digest] = min(gap.since_us, since.get(gap.digest, gap.since_us))
+    if not since:
+        return lambda _: float("inf")
+    everybody = since.get(EVERYBODY, float("inf"))
+    return lambda user: min(everybody, since.get(user_digest(user), everybody))
+
+
+def _last_writes(selection: Selection) -> dict[Writer, int]:
+    """Return the ends of the last writes of each user and process; dues lie in the order of their ends."""
+    done: dict[Writer, int] = {}
+    for user, dues in selection.by_user.items():
+        ends = {
+            producer_of(due.item.capture.id): due.item.capture.end
+            for due in dues
+            if due.item.capture is not None and due.item.capture.kind is Kind.WRITE
+        }
+        if ends:
+            digest = user_digest(user)
+            done |= {(digest, producer): end for producer, end in ends.items()}
+    return done
+
+
+def _reopened(standing: Standing) -> Opening:
+    return Opening(
+        digest=standing.digest,
+        since_us=standing.opened_us,
+        until_us=max(standing.until_us, 1),
+        reason=standing.reason,
+    )

@@ -1,101 +1,172 @@
-"""One user's captures of a batch, replayed one after another in a thread of the pool."""
+"""One user's captures of a batch, dealt with one after another in a thread of the pool."""
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from typing import Final
 
+from gnomon.hashing import user_digest
 from gnomon.wire import Capture, Kind
-from ledger import Finding
+from ledger import Finding, Standing
 from worker.journal import Journal
+from worker.mending import Mended, Mender
 from worker.pool import ReplayPool
-from worker.replay import Replayer, timed_out
+from worker.replay import Replayed, Replayer
 from worker.selection import Due
+
+MEND_S: Final = 30.0  # a user with 100,000 memories to repair
 
 
 class UserJob:
-    """Runs in a pool thread; the drain watches it and gives up on a replay that does not come back."""
+    """Runs in a pool thread; the drain watches it and gives up on a replay that does not come back.
+
+    `standing` is where the user stands when it begins (None: never in a gap), and then where they have come to.
+    """
 
     def __init__(
-        self, dues: Sequence[Due], replayer: Replayer, journal: Journal, *, unkept: Sequence[Finding] = ()
+        self,
+        dues: Sequence[Due],
+        replayer: Replayer,
+        journal: Journal,
+        mender: Mender,
+        *,
+        standing: Standing | None = None,
+        unkept: Sequence[Finding] = (),
     ) -> None:
         self._dues = dues
         self._replayer = replayer
         self._journal = journal
+        self._mender = mender
         self._unkept = list(unkept)  # found since the journal was last written
         self._lock = threading.Lock()
         self._findings: list[Finding] = []
         self._began: float | None = None
+        self._mending = False
+        self.standing = standing
+        self.cleared_us = 0  #: enhanced holds what legacy did then, so no older exception is needed
         self.given_up = False  #: nobody waits for it any more
 
     def __call__(self) -> list[Finding]:
-        """Replay all captures in order; what comes back after the job was given up is thrown away.
+        """Deal with all captures in order; what comes back after the job was given up is thrown away.
 
         Raises FencedError where the lane is held by another.
         """
         for due in self._dues:
-            assert due.item.capture is not None
-            finding = self._journal.known(due.item.capture.id) or self._replayed(due, due.item.capture)
-            if not self._take(finding):
+            capture = due.item.capture
+            assert capture is not None
+            known = self._journal.known(capture.id)
+            if known is None and not self._mended(capture):
+                break
+            replayed = Replayed(finding=known) if known else self._replayed(due, capture)
+            if not self._take(replayed, capture):
                 break
         return self._findings
 
-    def _replayed(self, due: Due, capture: Capture) -> Finding:
+    def _mended(self, capture: Capture) -> bool:
+        """Verify a user who is in a gap; False where nobody waits for that any more."""
+        standing = self.standing
+        if standing is None or not standing.concerns(capture.end) or not self._mender.worth_trying(standing):
+            return True
+        self._mending, self._began = True, time.monotonic()
+        start_us = self._first_start(capture)
+        mended = self._mender.mend(capture.user, standing, start_us, lambda gap: self._journal.keep((), [gap]))
+        return self._take_mended(mended)
+
+    def _first_start(self, capture: Capture) -> int:
+        """What the user had before is what came before all of this batch, also where some of it was done before."""
+        return min(due.item.capture.start if due.item.capture else capture.start for due in self._dues)
+
+    def _take_mended(self, mended: Mended) -> bool:
+        with self._lock:
+            self._mending, self._began = False, None
+            if not self.given_up:
+                self.standing = mended.standing
+                self.cleared_us = max(self.cleared_us, mended.verified_us)
+            return not self.given_up
+
+    def _replayed(self, due: Due, capture: Capture) -> Replayed:
         if capture.kind is Kind.WRITE and self._unkept:
             # a write may change what reads before it would see if they had to be replayed again
             self._journal.keep(self._unkept)
             self._unkept = []
+        causal = self.standing is not None and self.standing.excludes(capture.start, capture.end)
         self._began = time.monotonic()
-        finding = self._replayer.finding(due)
+        replayed = self._replayer.replay(due, causal=causal, now_us=self._mender.now_us)
         if capture.kind is not Kind.WRITE:
-            self._unkept.append(finding)
-        return finding
+            self._unkept.append(replayed.finding)
+        return replayed
 
-    def _take(self, finding: Finding) -> bool:
+    def _take(self, replayed: Replayed, capture: Capture) -> bool:
         with self._lock:
             self._began = None
             if not self.given_up:
-                self._findings.append(finding)
+                self._findings.append(replayed.finding)
+                self._stand(replayed, capture)
             return not self.given_up
 
+    def _stand(self, replayed: Replayed, capture: Capture) -> None:
+        if replayed.opening is not None:
+            standing = self.standing or Standing(digest=replayed.opening.digest)
+            self.standing = standing.opened(replayed.opening)
+        elif replayed.restored and not (self.standing and self.standing.is_open):
+            self.cleared_us = max(self.cleared_us, capture.end)
+
     def overdue(self, limit_s: float) -> bool:
-        """Tell whether the running replay has taken longer than `limit_s`."""
+        """Tell whether the running replay has taken longer than `limit_s`, or a repair longer than it may."""
         began = self._began
+        limit_s = max(limit_s, MEND_S) if self._mending else limit_s
         return began is not None and time.monotonic() - began > limit_s
 
     def give_up(self) -> tuple[list[Finding], "UserJob | None"]:
         """Leave the thread to itself: returns what was found, the stuck capture as failed, and a job for the rest.
 
-        A replay that came back in the last moment counts as it is; the rest goes to another job all the same.
+        A replay that came back in the last moment counts as it is; the rest goes to another job all the same. A repair
+        that did not come back costs no capture: the user stays in the gap.
         """
         with self._lock:
             self.given_up = True
             found, unkept, stuck = list(self._findings), list(self._unkept), self._began is not None
-        if stuck:
+            mending = self._mending
+        if stuck and mending:
+            assert self.standing is not None
+            self._mender.failed(self.standing)
+        elif stuck:
             capture = self._dues[len(found)].item.capture
             assert capture is not None
-            found.append(timed_out(capture, self._replayer.timeout_s))
-            unkept.append(found[-1])
+            replayed = self._replayer.given_up(capture)
+            self._stand(replayed, capture)
+            found.append(replayed.finding)
+            unkept.append(replayed.finding)
         rest = self._dues[len(found) :]
-        return found, UserJob(rest, self._replayer, self._journal, unkept=unkept) if rest else None
+        return found, self._rest(rest, unkept) if rest else None
+
+    def _rest(self, dues: Sequence[Due], unkept: Sequence[Finding]) -> "UserJob":
+        return UserJob(dues, self._replayer, self._journal, self._mender, standing=self.standing, unkept=unkept)
 
 
 class Fanout:
     """The users of a batch, side by side."""
 
-    def __init__(self, pool: ReplayPool, replayer: Replayer, journal: Journal) -> None:
+    def __init__(self, pool: ReplayPool, replayer: Replayer, journal: Journal, mender: Mender) -> None:
         self._pool = pool
         self._replayer = replayer
         self._journal = journal
+        self._mender = mender
         self._running: dict[Future[list[Finding]], UserJob] = {}
         self._findings: list[Finding] = []
+        self._before: Mapping[str, Standing] = {}
+        self.standings: dict[str, Standing] = {}  #: by digest, of users who stand elsewhere than before the batch
+        self.cleared: dict[str, int] = {}  #: digest → µs: no older exception of that user is needed
         self.abandoned = 0  #: threads that were left to themselves
 
-    def start(self, users: Sequence[Sequence[Due]]) -> None:
-        """Begin a batch."""
-        self._findings = []
-        for dues in users:
-            job = UserJob(dues, self._replayer, self._journal)
+    def start(self, users: Mapping[str, Sequence[Due]], standings: Mapping[str, Standing] | None = None) -> None:
+        """Begin a batch: captures by user, and where the users stand of whom anything is known."""
+        self._findings, self.standings, self.cleared = [], {}, {}
+        self._before = standings or {}
+        for user, dues in users.items():
+            standing = self._before.get(user)
+            job = UserJob(dues, self._replayer, self._journal, self._mender, standing=standing)
             self._running[self._pool.submit(job)] = job
 
     @property
@@ -111,15 +182,26 @@ class Fanout:
         for future, job in list(self._running.items()):
             if future.done():
                 del self._running[future]
-                self._findings += future.result()
+                self._end(job, future.result())
             elif job.overdue(self._replayer.timeout_s):
                 del self._running[future]
                 self._abandon(job)
         return None if self._running else self._findings
 
+    def _end(self, job: UserJob, findings: Sequence[Finding]) -> None:
+        self._findings += findings
+        if not findings:
+            return
+        user = findings[0].user
+        if job.standing is not None and job.standing != self._before.get(user):
+            self.standings[job.standing.digest] = job.standing
+        if job.cleared_us:
+            digest = user_digest(user)
+            self.cleared[digest] = max(job.cleared_us, self.cleared.get(digest, 0))
+
     def _abandon(self, job: UserJob) -> None:
         found, rest = job.give_up()
-        self._findings += found
+        self._end(job, found)
         self.abandoned += 1
         self._pool.replace()
         if rest is not None:

@@ -4,37 +4,59 @@ A replayed read sees the writes replayed before it. If a worker dies after repla
 would replay the read against a state that is too new. So before a write of a user is replayed, what that user's reads
 have found is kept beside the lane; the next holder takes it from there instead of reading again. Keeping asks in the
 same breath whether the lane is still held: a worker that was frozen past its lease does not go on to write.
+
+So are gaps: those that live processes found wait here until they are committed, and a user is in one here before their
+data is repaired.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from ledger import FencedError, Finding
-from worker.lanes import LaneStore
+from ledger import FencedError, Finding, Opening
+from worker.lanes import LaneStore, Left, gap_name
 
 
 class Journal:
-    """The journal of one lane, under one lease."""
+    """The journal of one lane, under one lease; `left` is what earlier holders kept."""
 
-    def __init__(self, lanes: LaneStore, lane: int, token: str, fence: int) -> None:
+    def __init__(self, lanes: LaneStore, lane: int, token: str, fence: int, left: Left | None = None) -> None:
         self._lanes = lanes
         self._lane = lane
         self._token = token
         self._fence = fence
-        self._kept = lanes.journal(lane)
+        left = lanes.left(lane) if left is None else left
+        self._kept = dict(left.findings)
+        self._openings = dict(left.openings)
+
+    @property
+    def openings(self) -> Sequence[Opening]:
+        """The gaps kept and not committed."""
+        return list(self._openings.values())
 
     def known(self, capture_id: str) -> Finding | None:
         """Return what was found for a capture before, by whoever held the lane; None where nothing was kept."""
         return self._kept.get(capture_id)
 
-    def keep(self, findings: Sequence[Finding]) -> None:
-        """Keep findings; raises FencedError where the lane is held by another, and the write must not happen."""
-        if not self._lanes.write_journal(self._lane, self._token, findings):
+    def keep(self, findings: Sequence[Finding], openings: Sequence[Opening] = ()) -> None:
+        """Keep what was found; raises FencedError where the lane is held by another, and nothing must be changed."""
+        named = {gap_name(opening): opening for opening in openings}
+        if not self._lanes.write_journal(self._lane, self._token, findings, named):
             raise FencedError(self._lane, self._fence)
         self._kept.update({found.capture_id: found for found in findings})
+        self._openings.update(named)
+
+    def take_gaps(self, until_us: int) -> Mapping[str, Opening]:
+        """Take over the gaps that live processes found; raises FencedError where the lane is held by another."""
+        found = self._lanes.take_gaps(self._lane, self._token, until_us)
+        if found is None:
+            raise FencedError(self._lane, self._fence)
+        self._openings.update(found)
+        return found
 
     def committed(self, findings: Sequence[Finding]) -> None:
-        """Forget what is in the ledger now."""
-        if gone := [found.capture_id for found in findings if found.capture_id in self._kept]:
-            self._lanes.clear_journal(self._lane, gone)
+        """Forget what is in the ledger now: these findings, and all gaps."""
+        gone = [found.capture_id for found in findings if found.capture_id in self._kept]
+        if gone or self._openings:
+            self._lanes.clear_journal(self._lane, [*gone, *self._openings])
+            self._openings.clear()
             for capture_id in gone:
                 del self._kept[capture_id]

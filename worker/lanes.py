@@ -1,46 +1,42 @@
-"""A lane as a worker sees it in Redis: lease, entries, watermark, trim."""
+"""A lane as a worker sees it in Redis: lease, entries, gaps, journal, trim."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from secrets import token_hex
-from typing import Final, cast
+from typing import Final, NamedTuple, TypeVar, cast
 
 import msgspec
 import redis
 
-from gnomon.errors import WireError
 from gnomon.keys import Keys
 from gnomon.publisher import HINT_LIFETIME_MS
-from gnomon.scripts import BEAT, EXTEND, JOURNAL, RELEASE, TRIM
-from gnomon.wire import Capture, decode, unpack
-from ledger import Finding, FunnelKey
+from gnomon.scripts import CLEAR_UNREADY, EXTEND, JOURNAL, RELEASE, TRIM
+from ledger import Finding, FunnelKey, Opening
+from worker.entries import EntryId, LaneEntry, digest_of, entry_of, spelled
+from worker.looking import DeadProducer, Lookout
+from worker.overlaps import Writer
 
 LEASE_MS: Final = 15_000  # longer than the slowest batch between two extensions (2 s, with 64 stuck replays)
-MOST_CAPTURES: Final = 4_096  # in one entry; producers pack 32
-LONGEST_NUMBER: Final = 19  # digits: below 2**63
-
-EntryId = tuple[int, int]
+GAP: Final = "*"  # begins the name of what a journal keeps beside findings: no capture id begins so
+CAPTURED_MS: Final = 3_600_000  # a user whom a dead process captured within so long may have lost something
 
 
-@dataclass(frozen=True, slots=True)
-class LaneItem:
-    """One capture in its lane, or a line that is none (`capture` None) with the reason."""
+class Page(NamedTuple):
+    """What was read of a lane in one go; `gaps`: some writes will be missing from it."""
 
-    order: tuple[int, str]
-    line: bytes
-    capture: Capture | None = None
-    reason: str = ""
+    entries: list[LaneEntry]
+    gaps: bool
 
 
 @dataclass(frozen=True, slots=True)
-class LaneEntry:
-    """One stream entry: captures of one user. `appended` counts the lane's bytes up to and with it."""
+class Left:
+    """What earlier holders of a lane left to the next."""
 
-    id: EntryId
-    watermark: int
-    appended: int
-    items: tuple[LaneItem, ...]
+    findings: dict[str, Finding] = field(default_factory=dict)  #: by capture id
+    openings: dict[str, Opening] = field(default_factory=dict)  #: gaps found and not committed, by name
+    writes: dict[Writer, int] = field(default_factory=dict)  #: the ends of the last that were done, µs
 
 
 class LaneStore:
@@ -49,7 +45,8 @@ class LaneStore:
     def __init__(self, server: "redis.Redis", namespace: str) -> None:
         self._redis = server
         self._keys = Keys(namespace)
-        self._beat = server.register_script(BEAT)
+        self.lookout = Lookout(server, self._keys)
+        self._clear_unready = server.register_script(CLEAR_UNREADY)
         self._journal = server.register_script(JOURNAL)
         self._extend = server.register_script(EXTEND)
         self._release = server.register_script(RELEASE)
@@ -71,38 +68,113 @@ class LaneStore:
             self._release(keys=[keys.lease, keys.stream, keys.scheduled, keys.journal], args=[token, HINT_LIFETIME_MS])
         )
 
-    def watermark(self) -> int:
-        """Return the lowest watermark of the live producers, µs; the server's time where none is alive."""
-        keys = ["", self._keys.producers, self._keys.watermarks, self._keys.flags]
-        keys[0] = self._keys.producer("")
-        seconds, micros, lowest, _ = self._beat(keys=keys, args=["", 0, 0])
-        return int(float(lowest)) if lowest else int(seconds) * 1_000_000 + int(micros)
-
-    def read(self, lane: int, after: EntryId, count: int) -> list[LaneEntry]:
-        """Return up to `count` entries after an id, oldest first."""
-        found = self._redis.xrange(self._keys.lane(lane).stream, min=f"({_spelled(after)}", count=count)
-        return [_entry(*entry) for entry in cast("list[tuple[bytes, dict[bytes, bytes]]]", found)]
+    def read(self, lane: int, after: EntryId, count: int) -> Page:
+        """Return up to `count` entries after an id, oldest first, and whether live processes have found gaps."""
+        keys = self._keys.lane(lane)
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.xrange(keys.stream, min=f"({spelled(after)}", count=count)
+        pipeline.exists(keys.gaps)
+        found, gaps = pipeline.execute()
+        return Page([entry_of(*entry) for entry in found], bool(gaps))
 
     def trim(self, lane: int, keep_from: EntryId, trimmed_bytes: int) -> None:
         """Remove the entries before `keep_from`."""
         keys = self._keys.lane(lane)
-        self._trim(keys=[keys.stream, keys.state], args=[_spelled(keep_from), trimmed_bytes])
+        self._trim(keys=[keys.stream, keys.state], args=[spelled(keep_from), trimmed_bytes])
 
-    def journal(self, lane: int) -> dict[str, Finding]:
-        """Return what earlier holders of the lane found and did not commit, by capture id."""
-        kept = cast("dict[bytes, bytes]", self._redis.hgetall(self._keys.lane(lane).journal))
-        read = {name.decode("utf-8", "replace"): _finding(line) for name, line in kept.items()}
-        return {name: found for name, found in read.items() if found is not None}
+    def left(self, lane: int) -> Left:
+        """Return what earlier holders of the lane found and did not commit, and the last writes that were done."""
+        keys = self._keys.lane(lane)
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.hgetall(keys.journal)
+        pipeline.zrange(keys.writes, 0, -1, withscores=True)
+        journal, writes = pipeline.execute()
+        left = Left(writes={_writer(member): int(end) for member, end in writes})
+        for raw, line in journal.items():
+            name = raw.decode("utf-8", "replace")
+            if name.startswith(GAP):
+                _keep(left.openings, name, line, Opening)
+            else:
+                _keep(left.findings, name, line, Finding)
+        return left
 
-    def write_journal(self, lane: int, token: str, findings: Sequence[Finding]) -> bool:
-        """Keep findings until they are committed; False where the lane is no longer held, and nothing was kept."""
+    def write_journal(
+        self, lane: int, token: str, findings: Sequence[Finding], openings: Mapping[str, Opening] | None = None
+    ) -> bool:
+        """Keep what was found until it is committed; False where the lane is no longer held, and nothing was kept."""
         keys = self._keys.lane(lane)
         pairs = [part for found in findings for part in (found.capture_id, msgspec.json.encode(found))]
+        pairs += [part for name, found in (openings or {}).items() for part in (name, msgspec.json.encode(found))]
         return bool(self._journal(keys=[keys.lease, keys.journal], args=[token, *pairs]))
 
-    def clear_journal(self, lane: int, capture_ids: Sequence[str]) -> None:
-        """Forget findings that are committed."""
-        self._redis.hdel(self._keys.lane(lane).journal, *capture_ids)
+    def clear_journal(self, lane: int, names: Collection[str]) -> None:
+        """Forget what is committed."""
+        self._redis.hdel(self._keys.lane(lane).journal, *names)
+
+    # --- gaps
+
+    def take_gaps(self, lane: int, token: str, until_us: int) -> dict[str, Opening] | None:
+        """Move the gaps that live processes found into the journal and return them, by name.
+
+        All at once, so that none is lost that is found meanwhile. None where the lane is no longer held.
+        """
+        keys = self._keys.lane(lane)
+        with self._redis.pipeline() as pipeline:
+            while True:
+                pipeline.watch(keys.lease, keys.gaps)  # type: ignore[no-untyped-call]
+                if cast("bytes | None", pipeline.get(keys.lease)) != token.encode():
+                    return None
+                found = _gaps(cast("dict[bytes, bytes]", pipeline.hgetall(keys.gaps)), until_us)
+                pipeline.multi()
+                if found:
+                    kept = {name: msgspec.json.encode(opening) for name, opening in found.items()}
+                    pipeline.hset(keys.journal, mapping=kept)  # type: ignore[arg-type]  # bytes are values too
+                pipeline.delete(keys.gaps)
+                try:
+                    pipeline.execute()
+                except redis.WatchError:
+                    continue
+                return found
+
+    def captured_by(self, lane: int, dead: Sequence[DeadProducer]) -> list[list[str]]:
+        """Return for each dead process the digests of the users whom it captured in the lane in its last hour."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for one in dead:
+            pipeline.zrange(self._keys.lane(lane).users(one.producer), 0, -1, withscores=True)
+        return [_of_last_hour(one, users) for one, users in zip(dead, pipeline.execute(), strict=True)]
+
+    def bury(self, lane: int, dead: Sequence[DeadProducer]) -> None:
+        """Forget whom dead processes captured in the lane; what they append after having come back stays."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for one in dead:
+            pipeline.zremrangebyscore(self._keys.lane(lane).users(one.producer), "-inf", one.died_ms)
+        pipeline.execute()
+
+    def clear_unready(self, since: Mapping[str, int]) -> None:
+        """Let go of users' exceptions that are no younger than given: enhanced has what it lacked."""
+        pairs = [part for pair in since.items() for part in pair]
+        self._clear_unready(keys=[self._keys.unready], args=pairs)
+
+    # --- around a commit
+
+    def before_commit(self, lane: int, writes: Mapping[Writer, int], floor_us: int) -> dict[FunnelKey, int]:
+        """Remember the last writes that are done, those after `floor_us`; returns the lane's cumulative funnel.
+
+        Before the commit, for whoever comes after it must know them; to have remembered one too many does no harm.
+        """
+        keys = self._keys.lane(lane)
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.hgetall(keys.funnel)
+        if recent := {_member(*writer): end for writer, end in writes.items() if end > floor_us}:
+            pipeline.zadd(keys.writes, recent, gt=True)
+            pipeline.zremrangebyscore(keys.writes, "-inf", floor_us)
+        return _funnel(lane, pipeline.execute()[0])
+
+    def mark_done(self, lane: int, cut_us: int) -> None:
+        """Write down up to where the lane is done, for whoever waits for that."""
+        self._redis.hset(self._keys.lane(lane).state, "done_us", cut_us)
+
+    # --- over all lanes
 
     def ready(self, lanes: range) -> list[int]:
         """Return the lanes that hold entries and that nobody holds."""
@@ -128,9 +200,7 @@ class LaneStore:
             pipeline.hgetall(self._keys.lane(lane).funnel)
         found: dict[FunnelKey, int] = {}
         for lane, counters in zip(lanes, pipeline.execute(), strict=True):  # cumulative: a repetition does no harm
-            for field, count in counters.items():
-                operation, epoch, counter = field.decode().rsplit("|", 2)
-                found[lane, operation, int(epoch), counter] = int(count)
+            found |= _funnel(lane, counters)
         return found
 
     def captured(self, lanes: range) -> int:
@@ -157,66 +227,68 @@ class LaneStore:
 
     def purge(self, lanes: range) -> None:
         """Remove every key of the namespace; only for one that nobody uses any more."""
-        keys = [self._keys.flags, self._keys.producers, self._keys.watermarks, self._keys.queue]
+        own = self._keys
+        keys = [own.flags, own.readiness, own.unready, own.producers, own.watermarks, own.dead, own.metrics, own.queue]
+        keys.append(own.complaints)
         for lane in map(self._keys.lane, lanes):
             keys += [lane.stream, lane.state, lane.funnel, lane.scheduled, lane.lease, lane.journal]
+            keys += [lane.gaps, lane.writes]
         self._redis.delete(*keys)
 
     def producers(self) -> list[dict[str, str]]:
         """Return the heartbeats of the live producers."""
-        seconds, _ = self._redis.time()
-        alive = cast("list[bytes]", self._redis.zrangebyscore(self._keys.producers, seconds * 1_000, "+inf"))
-        beats = [cast("dict[bytes, bytes]", self._redis.hgetall(self._keys.producer(name.decode()))) for name in alive]
-        return [{key.decode(): value.decode() for key, value in beat.items()} for beat in beats]
+        return self.lookout.producers()
+
+    def dead(self) -> list[DeadProducer]:
+        """Return the producers that died within the last two hours, with what may be lost with each."""
+        return self.lookout.dead()
 
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
 
 
-def _spelled(entry: EntryId) -> str:
-    return f"{entry[0]}-{entry[1]}"
+Kept = TypeVar("Kept", Finding, Opening)
 
 
-def _entry(raw_id: bytes, fields: dict[bytes, bytes]) -> LaneEntry:
-    ms, seq = map(int, raw_id.split(b"-"))
-    items = tuple(_items(ms, f"{ms}-{seq}", fields))
-    return LaneEntry((ms, seq), _number(fields, b"w", 0), _number(fields, b"b", 0), items)
+def _keep(kept: dict[str, Kept], name: str, line: bytes, kind: type[Kept]) -> None:
+    with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # another version's: it costs a replay
+        kept[name] = msgspec.json.decode(line, type=kind)
 
 
-def _number(fields: dict[bytes, bytes], name: bytes, otherwise: int) -> int:
-    """What a foreign entry does not say is taken as nothing: it must not stop its lane."""
-    text = fields.get(name, b"")
-    return int(text) if text.isdigit() and len(text) < LONGEST_NUMBER else otherwise
+def _gaps(found: Mapping[bytes, bytes], until_us: int) -> dict[str, Opening]:
+    openings: dict[str, Opening] = {}
+    for raw, since in found.items():
+        digest, since_us = digest_of(raw), int(since) if since.isdigit() else 0
+        if digest:
+            opening = Opening(digest=digest, since_us=since_us, until_us=until_us, reason="lost")
+            openings[gap_name(opening)] = opening
+    return openings
 
 
-def _finding(line: bytes) -> Finding | None:
-    try:
-        return msgspec.json.decode(line, type=Finding)
-    except (msgspec.MsgspecError, UnicodeDecodeError):  # another version's: it costs a replay
-        return None
+def gap_name(opening: Opening) -> str:
+    """Return the name under which a journal keeps a gap."""
+    return f"{GAP}{opening.digest}:{opening.since_us}"
 
 
-def _items(ms: int, entry_id: str, fields: dict[bytes, bytes]) -> Iterator[LaneItem]:
-    count = min(_number(fields, b"n", 1), MOST_CAPTURES)
-    payload = fields.get(b"p", b"")
-    try:
-        lines = unpack(payload)
-    except WireError as error:
-        lines, reason = [], error.reason
-    else:
-        reason = "malformed"
-    for place, line in enumerate(lines):
-        yield _item(line, (ms * 1_000, f"{entry_id}/{place}"))
-    # what the entry says it holds and does not: each is accounted for
-    for missing in range(len(lines), count):
-        yield LaneItem((ms * 1_000, f"{entry_id}/{missing}"), payload, reason=reason)
+def _of_last_hour(dead: DeadProducer, users: Sequence[tuple[bytes, float]]) -> list[str]:
+    """Before its last append, not before its death was noticed: that may have been much later."""
+    last_ms = min([dead.died_ms, *[int(ms) for _, ms in users[-1:]]])
+    return [digest for raw, ms in users if ms >= last_ms - CAPTURED_MS and (digest := digest_of(raw))]
 
 
-def _item(line: bytes, arrived: tuple[int, str]) -> LaneItem:
-    """Return a line as the capture it is, or, in the place of its arrival, as one that cannot be read."""
-    try:
-        capture = decode(line)
-    except WireError as error:
-        return LaneItem(arrived, line, reason=error.reason)
-    return LaneItem(capture.order, line, capture)
+def _member(digest: str, producer: str) -> str:
+    return f"{digest}:{producer}"
+
+
+def _writer(member: bytes) -> Writer:
+    digest, _, producer = member.decode("utf-8", "replace").partition(":")
+    return digest, producer
+
+
+def _funnel(lane: int, counters: Mapping[bytes, bytes]) -> dict[FunnelKey, int]:
+    found: dict[FunnelKey, int] = {}
+    for name, count in counters.items():
+        operation, epoch, counter = name.decode().rsplit("|", 2)
+        found[lane, operation, int(epoch), counter] = int(count)
+    return found

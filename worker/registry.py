@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from gnomon import Gnomon
 from gnomon.errors import ConfigurationError, GnomonError
 from gnomon.operation import Binding
+from gnomon.readiness import UserData
+from worker.verification import Together
 
 
 def clients(modules: Iterable[str]) -> list[Gnomon]:
@@ -31,6 +33,12 @@ def load_operations(modules: Iterable[str]) -> Mapping[str, Binding]:
                 raise ConfigurationError("GNOMON_OPERATIONS", f"{name!r} is registered twice", "each operation once")
             operations[name] = binding
     return operations
+
+
+def user_data_of(modules: Iterable[str]) -> UserData | None:
+    """Return what verifies the data of the modules' users, all of theirs together; None where nothing does."""
+    parts = [client.user_data for client in clients(modules) if client.user_data is not None]
+    return Together(parts) if len(parts) > 1 else next(iter(parts), None)
 
 
 def _module(name: str) -> object:

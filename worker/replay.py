@@ -1,4 +1,8 @@
-"""Replays one capture against the side that did not answer live, and has the two outcomes judged."""
+"""Replays one capture against the side that did not answer live, and has the two outcomes judged.
+
+Sides that were invoked live are judged by what they did then. Only a write is replayed although it was made on both
+sides: that replay repairs, and what comes of it is not judged.
+"""
 
 import asyncio
 import inspect
@@ -13,14 +17,36 @@ import msgspec
 from comparators import Call, Difference, Kind, Observation, Severity, Verdict, judge
 from gnomon.calling import Call as EnhancedCall
 from gnomon.calling import calling
+from gnomon.hashing import user_digest
 from gnomon.operation import Binding
+from gnomon.serving import System
 from gnomon.tap import raised_of
-from gnomon.wire import Capture, Name, Side, encode_value
+from gnomon.wire import Capture, Name, Phase, Side, encode_value
 from gnomon.wire import Kind as CallKind
-from ledger import Finding, KeptDifference, Outcome
+from ledger import Finding, KeptDifference, Opening, Outcome
 from worker.selection import Due
 
 _GARBAGE: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+RETRIES_S: Final = (0.01, 0.05, 0.2)  # a write's waits: a locked row or a lost connection is gone by then
+LATE_LEGACY: Final = "legacy: no answer in time"
+COMPARED: Final = (Outcome.MATCH, Outcome.IGNORED, Outcome.DIVERGED, Outcome.INCONCLUSIVE)
+_LIVE_REASONS: Final = {"TimeLimitError": "timeout", "InvalidResultError": "invalid"}
+
+
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one capture, for the ledger and for the user's standing."""
+
+    finding: Finding
+    opening: Opening | None = None  #: enhanced may lack this write
+    restored: bool = False  #: enhanced has this write now; its live half had failed
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What the replay of a write came to: its first try, and whether one of them got through."""
+
+    first: Observation
+    got_through: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,58 +56,116 @@ class Replayer:
     operations: Mapping[str, Binding]
     timeout_s: float
 
-    def finding(self, due: Due) -> Finding:
-        """Deal with one capture: replay and judge, exclude, or park. Never raises."""
+    def replay(self, due: Due, *, causal: bool = False, now_us: Callable[[], int] = int) -> Replayed:
+        """Deal with one capture: replay and judge, exclude, or park. Never raises.
+
+        `causal`: its user is in a gap; `now_us` tells Redis's time, by which it is noted when a call was replayed.
+        """
         capture = due.item.capture
         assert capture is not None
         binding = self.operations.get(capture.op)
         if binding is None or binding.enhanced is None:
             reason = "unknown_operation" if binding is None else "no_enhanced_callable"
-            return _found(capture, Outcome.PARKED, reason, payload=due.item.line)
+            return _missing(_found(capture, Outcome.PARKED, reason, payload=due.item.line), capture, "parked")
         try:
-            return self._judged(capture, binding, binding.enhanced, late=due.late)
+            if capture.kind is CallKind.WRITE:
+                return self._write(due, capture, binding)
+            if unfair := _unfair(capture, due, causal=causal):
+                return Replayed(finding=_excluded(capture, unfair, _seen(capture)))
+            return Replayed(finding=self._call(capture, binding, now_us))
         except Exception as error:  # an error of ours must cost one capture, not the lane
-            return _found(capture, Outcome.INCONCLUSIVE, f"engine:{type(error).__name__}")
+            finding = _found(capture, Outcome.INCONCLUSIVE, f"engine:{type(error).__name__}")
+            return _missing(finding, capture, "write_failed")
 
-    def _judged(self, capture: Capture, binding: Binding, enhanced: Callable[..., Any], *, late: bool) -> Finding:
-        excluded = _excluded(capture, late=late)
-        if excluded and capture.kind is not CallKind.WRITE:
-            return _found(capture, Outcome.EXCLUDED, excluded)
-        if excluded == "legacy_raised":
-            return _found(capture, Outcome.EXCLUDED, excluded)
-        replayed = self._replay(capture, binding.typed(msgspec.json.decode(capture.args)), enhanced)
-        # read anew: what enhanced did to what it was handed is no evidence
-        args, legacy = msgspec.json.decode(capture.args), observed(capture.legacy)
-        returned = replayed.exception is None
-        if excluded and (returned or legacy.exception is not None):
-            return _found(capture, Outcome.EXCLUDED, excluded, enhanced_returned=returned)
-        at = datetime.fromtimestamp(capture.start / 1_000_000, UTC)
-        judgement = judge(capture.op, legacy, replayed, call=Call(user=capture.user, args=args, at=at))
-        return _found(
-            capture,
-            _OUTCOMES[judgement.verdict],
-            f"raised {replayed.exception.type}"
-            if judgement.verdict is Verdict.FAILED and replayed.exception
-            else judgement.reason,
-            differences=tuple(KeptDifference.of(capture.op, found) for found in judgement.differences),
-            enhanced_returned=returned,
-        )
+    # --- writes
 
-    def _replay(self, capture: Capture, args: dict[str, Any], enhanced: Callable[..., Any]) -> Observation:
+    def _write(self, due: Due, capture: Capture, binding: Binding) -> Replayed:
+        """Replay a write, whether or not enhanced was written live: then the replay repairs what that one missed."""
+        if _legacy_raised(capture):
+            return _missing(_found(capture, Outcome.EXCLUDED, "legacy_raised"), capture, "legacy_raised")
+        stored = self._stored(capture, binding)
+        enhanced = stored.first if capture.enhanced is msgspec.UNSET else observed(capture.enhanced)
         legacy = observed(capture.legacy)
-        origin = legacy.value if legacy.exception is None else None
-        current = EnhancedCall(capture_id=capture.id, shadow=True, origin=origin)
+        if due.late and (enhanced.exception is None or legacy.exception is not None):
+            finding = _found(capture, Outcome.EXCLUDED, "late", enhanced_returned=enhanced.exception is None)
+        else:
+            finding = _judged(capture, legacy, enhanced)
+        if due.late or not stored.got_through:
+            return _missing(finding, capture, "late" if due.late else "write_failed")
+        restored = capture.enhanced is not msgspec.UNSET and enhanced.exception is not None
+        return Replayed(finding=finding, restored=restored)
+
+    def _stored(self, capture: Capture, binding: Binding) -> _Stored:
+        """Replay a write until it gets through, four times at most and no longer than a replay may take."""
+        until = time.monotonic() + self.timeout_s
+        first, got_through = self._enhanced(capture, binding)
+        legacy = capture.legacy
+        refused = legacy is not msgspec.UNSET and legacy.raised is not msgspec.UNSET  # on purpose: so is enhanced to
+        for wait_s in () if got_through or refused else RETRIES_S:
+            if time.monotonic() + wait_s > until:
+                break
+            time.sleep(wait_s)
+            _, got_through = self._enhanced(capture, binding)
+            if got_through:
+                break
+        return _Stored(first, got_through or refused)
+
+    # --- reads and generate calls
+
+    def _call(self, capture: Capture, binding: Binding, now_us: Callable[[], int]) -> Finding:
+        seen = _seen(capture)
+        if len(seen) > 1:
+            return _judged(capture, seen[System.LEGACY], seen[System.ENHANCED])
+        if System.LEGACY in seen:
+            seen[System.ENHANCED] = self._enhanced(capture, binding)[0]
+        else:
+            seen[System.LEGACY] = self._legacy(capture, binding)
+        return _judged(capture, seen[System.LEGACY], seen[System.ENHANCED], replayed_us=now_us())
+
+    def given_up(self, capture: Capture) -> Replayed:
+        """Return what came of a capture whose replay was given up."""
+        if capture.kind is CallKind.WRITE:
+            live = capture.enhanced is not msgspec.UNSET
+            finding = (
+                _judged(capture, observed(capture.legacy), observed(capture.enhanced))
+                if live
+                else timed_out(capture, self.timeout_s)
+            )
+            return _missing(finding, capture, "write_failed")
+        if capture.legacy is msgspec.UNSET:
+            return Replayed(finding=_found(capture, Outcome.INCONCLUSIVE, LATE_LEGACY))
+        return Replayed(finding=timed_out(capture, self.timeout_s))
+
+    # --- the two systems
+
+    def _enhanced(self, capture: Capture, binding: Binding) -> tuple[Observation, bool]:
+        """Call enhanced; returns what it did, and whether it got through: garbage may come of a write that was done."""
+        assert binding.enhanced is not None
+        legacy = capture.legacy
+        origin = None if legacy is msgspec.UNSET else observed(legacy)
+        value = origin.value if origin is not None and origin.exception is None else None
+        current = EnhancedCall(capture_id=capture.id, shadow=True, origin=value)
+        with calling(current):
+            return self._observe(binding.enhanced, capture, binding, current)
+
+    def _legacy(self, capture: Capture, binding: Binding) -> Observation:
+        """Call legacy as it was before it was wrapped: nothing of it is captured."""
+        return self._observe(binding.legacy, capture, binding)[0]
+
+    def _observe(
+        self, side: Callable[..., Any], capture: Capture, binding: Binding, current: EnhancedCall | None = None
+    ) -> tuple[Observation, bool]:
+        args = binding.typed(msgspec.json.decode(capture.args))
         started = time.monotonic()
         try:
-            with calling(current):
-                value = self._call(enhanced, args)
+            value = self._result(side, args)
         except BaseException as error:
             raised = raised_of(error)
-            return Observation.raised(raised.type, raised.message, duration_ms=_since_ms(started))
-        return _returned(value, _since_ms(started), current.context)
+            return Observation.raised(raised.type, raised.message, duration_ms=_since_ms(started)), False
+        return _returned(value, _since_ms(started), current.context if current else ()), True
 
-    def _call(self, enhanced: Callable[..., Any], args: dict[str, Any]) -> Any:
-        result = enhanced(**args)
+    def _result(self, side: Callable[..., Any], args: dict[str, Any]) -> Any:
+        result = side(**args)
         if inspect.isawaitable(result):
             return asyncio.run(_within(result, self.timeout_s))
         return result
@@ -94,15 +178,53 @@ async def _within(awaitable: Any, timeout_s: float) -> Any:
     return await asyncio.wait_for(awaitable, timeout_s)
 
 
-def _excluded(capture: Capture, *, late: bool) -> str:
-    """Return why comparing would be unfair, before any look at what enhanced does; empty where it is fair."""
+def _seen(capture: Capture) -> dict[System, Observation]:
+    """Return what the sides did that were invoked live; raises AssertionError where there is none."""
+    live = {System.LEGACY: capture.legacy, System.ENHANCED: capture.enhanced}
+    seen = {system: observed(side) for system, side in live.items() if side is not msgspec.UNSET}
+    assert seen
+    return seen
+
+
+def _legacy_raised(capture: Capture) -> bool:
     side = capture.legacy
-    if side is not msgspec.UNSET and side.raised is not msgspec.UNSET:
-        if capture.kind is CallKind.WRITE and not side.raised.rejected:
-            return "legacy_raised"
-        if side.raised.interrupted:
-            return "interrupted"
-    return "late" if late else ""
+    return side is not msgspec.UNSET and side.raised is not msgspec.UNSET and not side.raised.rejected
+
+
+def _interrupted(capture: Capture) -> bool:
+    """Tell whether the caller went away: what the last side invoked did is no outcome."""
+    side = capture.enhanced if capture.legacy is msgspec.UNSET else capture.legacy
+    return side is not msgspec.UNSET and side.raised is not msgspec.UNSET and side.raised.interrupted
+
+
+def _unfair(capture: Capture, due: Due, *, causal: bool) -> str:
+    """Return why comparing a read or generate call would be unfair; empty where it is fair.
+
+    Decided from what is known of the calls around it, before any look at what either side did with it.
+    """
+    if _interrupted(capture):
+        return "interrupted"
+    if due.late:
+        return "late"
+    if due.unfair == "concurrent":
+        return due.unfair
+    return "causal" if causal else due.unfair
+
+
+def _excluded(capture: Capture, reason: str, seen: Mapping[System, Observation]) -> Finding:
+    """Leave a call out of comparison; where enhanced was invoked and alone raised, it has failed all the same."""
+    legacy, enhanced = seen.get(System.LEGACY), seen.get(System.ENHANCED)
+    if legacy and legacy.exception is None and enhanced and enhanced.exception is not None:
+        return _judged(capture, legacy, enhanced)
+    returned = enhanced is not None and enhanced.exception is None
+    return _found(capture, Outcome.EXCLUDED, reason, enhanced_returned=returned)
+
+
+def superseded(finding: Finding) -> Finding:
+    """Return the finding of a replay that came too late to be compared; one that enhanced raised on has failed."""
+    if finding.outcome not in COMPARED:
+        return finding
+    return msgspec.structs.replace(finding, outcome=Outcome.EXCLUDED, reason="superseded", differences=())
 
 
 def observed(side: Side | msgspec.UnsetType) -> Observation:
@@ -112,11 +234,11 @@ def observed(side: Side | msgspec.UnsetType) -> Observation:
     if side.raised is not msgspec.UNSET:
         return Observation.raised(side.raised.type, side.raised.message, duration_ms=duration_ms)
     value = None if side.returned is msgspec.UNSET else msgspec.json.decode(side.returned)
-    return Observation.returned(value, duration_ms=duration_ms)
+    return Observation.returned(value, duration_ms=duration_ms, context=side.context)
 
 
 def _returned(value: Any, duration_ms: float, context: tuple[str, ...]) -> Observation:
-    """Bring what enhanced returned into the form legacy's came in: through JSON and back."""
+    """Bring what a replay returned into the form live outcomes come in: through JSON and back."""
     try:
         plain = msgspec.json.decode(encode_value(value))
     except _GARBAGE as error:
@@ -128,6 +250,27 @@ def _since_ms(started: float) -> float:
     return (time.monotonic() - started) * 1_000
 
 
+def _judged(capture: Capture, legacy: Observation, enhanced: Observation, *, replayed_us: int = 0) -> Finding:
+    # read anew: what a replay did to what it was handed is no evidence
+    args = msgspec.json.decode(capture.args)
+    at = datetime.fromtimestamp(capture.start / 1_000_000, UTC)
+    judgement = judge(capture.op, legacy, enhanced, call=Call(user=capture.user, args=args, at=at))
+    failed = judgement.verdict is Verdict.FAILED and enhanced.exception
+    return _found(
+        capture,
+        _OUTCOMES[judgement.verdict],
+        _why(capture, enhanced.exception.type) if failed and enhanced.exception else judgement.reason,
+        differences=tuple(KeptDifference.of(capture.op, found) for found in judgement.differences),
+        enhanced_returned=enhanced.exception is None,
+        replayed_us=replayed_us,
+    )
+
+
+def _why(capture: Capture, error: str) -> str:
+    live = capture.enhanced is not msgspec.UNSET
+    return _LIVE_REASONS.get(error, f"raised {error}") if live else f"raised {error}"
+
+
 def _found(capture: Capture, outcome: Outcome, reason: str = "", **more: Any) -> Finding:
     return Finding(
         capture_id=capture.id,
@@ -137,13 +280,28 @@ def _found(capture: Capture, outcome: Outcome, reason: str = "", **more: Any) ->
         called_at_us=capture.start,
         outcome=outcome,
         reason=reason,
-        exposure="served" if capture.serving == "enhanced" else "shadow",
+        exposure="served" if _served(capture) else "shadow",
         **more,
     )
 
 
+def _served(capture: Capture) -> bool:
+    """Tell whether enhanced answered the user, or was asked to and could not."""
+    asked = capture.enhanced is not msgspec.UNSET and capture.kind is not CallKind.WRITE
+    return capture.serving == "enhanced" or (asked and capture.phase is Phase.SERVED)
+
+
+def _missing(finding: Finding, capture: Capture, reason: str) -> Replayed:
+    """Return a finding with the gap that it opens: enhanced may lack a write."""
+    if capture.kind is not CallKind.WRITE:
+        return Replayed(finding=finding)
+    digest = user_digest(capture.user)
+    opening = Opening(digest=digest, since_us=capture.start, until_us=capture.end, reason=reason)
+    return Replayed(finding=finding, opening=opening)
+
+
 def timed_out(capture: Capture, timeout_s: float) -> Finding:
-    """Return the finding of a replay that was given up."""
+    """Return the finding of a replay on enhanced that was given up."""
     failure = Difference("$", Kind.FAILURE, Severity.MAJOR, enhanced=f"no answer within {timeout_s:g} s")
     return _found(
         capture,

@@ -5,19 +5,30 @@ Below a watermark is not a prefix of arrival, so entries above the cut stay, and
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
+import msgspec
+
+from gnomon.wire import Capture, Kind
 from ledger import Position
-from worker.lanes import EntryId, LaneEntry, LaneItem
+from worker.entries import EntryId, LaneEntry, LaneItem
+from worker.overlaps import Overlaps, Span, is_long
+
+Unfair = Literal["", "concurrent", "superseded"]
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A capture to be dealt with; `late` when it arrived behind the cut."""
+    """A capture to be dealt with.
+
+    `late` when it arrived behind the cut; `unfair` says why comparing it would be, as far as that is known before.
+    """
 
     item: LaneItem
     late: bool
+    unfair: Unfair = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +62,60 @@ def select(entries: list[LaneEntry], before: Position, cut_us: int, *, limit: in
         trim=_trim(entries, held),
         count=len(due),
     )
+
+
+def captures_of(entries: Iterable[LaneEntry]) -> Iterator[Capture]:
+    """Return everything in entries that can be read."""
+    return (item.capture for entry in entries for item in entry.items if item.capture is not None)
+
+
+def with_fairness(
+    selection: Selection,
+    known: Mapping[str, Sequence[Capture]],
+    before: Mapping[str, Sequence[Span]],
+    *,
+    error_us: int,
+    now_us: int,
+) -> Selection:
+    """Mark the reads and generate calls whose comparison a write of their user makes unfair.
+
+    `known` are the writes by user of all entries read, below the cut and above; `before` those done with earlier
+    commits, as far as they end within a minute of the cut. `concurrent`: a write overlapped the call. `superseded`:
+    a write has changed the side that is to be replayed since; what comes until the replay is seen when it is through.
+
+    No write that overlapped a call is missing. It started before the call ended, and the call ends at or below the
+    cut. The cut lies, by the clock error, below a watermark that was asked for before reading, and a live process
+    holds its watermark at the start of each write in flight: so the write was appended by then, and it has been read,
+    for reading goes on to the end of the stream or to a promise that bounds what is left unread. It is in `known`, or
+    it was done and trimmed: then it is in `before`, or it ended more than a minute before the cut, and a call that
+    it overlapped ran longer than that, which is `concurrent` by itself.
+    """
+    marked = {
+        user: _marked(dues, [*map(Span.of, known.get(user, ())), *before.get(user, ())], error_us, now_us)
+        for user, dues in selection.by_user.items()
+    }
+    return replace(selection, by_user=marked)
+
+
+def _marked(dues: list[Due], spans: Sequence[Span], error_us: int, now_us: int) -> list[Due]:
+    if not spans and not any(due.item.capture and is_long(due.item.capture) for due in dues):
+        return dues
+    overlaps = Overlaps(spans, error_us)
+    return [_judged(due, overlaps, now_us) for due in dues]
+
+
+def _judged(due: Due, overlaps: Overlaps, now_us: int) -> Due:
+    capture = due.item.capture
+    if capture is None or capture.kind is Kind.WRITE:
+        return due
+    if overlaps.concurrent(capture):
+        return replace(due, unfair="concurrent")
+    return replace(due, unfair="superseded") if is_replayed(capture) and overlaps.superseded(capture, now_us) else due
+
+
+def is_replayed(capture: Capture) -> bool:
+    """Tell whether one of the sides of a read or generate call has to be replayed."""
+    return (capture.legacy is msgspec.UNSET) != (capture.enhanced is msgspec.UNSET)
 
 
 def _due(entry: LaneEntry, before: Position, cut: tuple[int, str]) -> Iterable[Due]:

@@ -1,19 +1,58 @@
-"""`gnomon health`: whether Redis, ledger, operations and workers answer."""
+"""`gnomon health`: whether every part answers, and whether what answers is as it should be."""
 
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
 
+import redis
 import typer
 from rich.text import Text
 
 from console.ending import exiting
 from console.errors import EXIT_FINDINGS, EXIT_OK
+from console.facts import age, counted, processes
 from console.options import Json, Live, Place, RunName, place
 from console.output import out, print_json
-from gnomon import GnomonError
+from console.picture import GONE, readiness
+from console.producers import await_acknowledged, server_ms
+from gnomon import FlagError, GnomonError
+from gnomon.connecting import connect
+from gnomon.keys import Keys
+from gnomon.switchboard import read_flags
 from ledger import LedgerError
 
-PING_S = 2.0
+PING_S: Final = 2.0
+SETTLE_S: Final = 2.0  # a change of the flags is in force everywhere by then
+OLD_S: Final = 300.0  # drains begin within a second; five minutes is a backlog that does not get less
+
+
+class State(StrEnum):
+    """How a part is, and the whole: as its worst part."""
+
+    HEALTHY = "healthy"  #: as it should be
+    DEGRADED = "degraded"  #: it answers, and something about it wants a person's look
+    UNHEALTHY = "unhealthy"  #: it does not answer
+
+
+_STYLES: Final = {State.HEALTHY: "green", State.DEGRADED: "yellow", State.UNHEALTHY: "red"}
+_WORST: Final = (State.UNHEALTHY, State.DEGRADED, State.HEALTHY)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How one part is, and what there is to say of it."""
+
+    state: State
+    detail: str
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as `--json` prints it."""
+        return {"ok": self.state is State.HEALTHY, "status": self.state, "detail": self.detail}
+
+
+Check = Callable[[Place], Finding]
 
 
 def register(app: typer.Typer) -> None:
@@ -22,50 +61,62 @@ def register(app: typer.Typer) -> None:
 
 
 def health(*, run: RunName = None, live: Live = False, json: Json = False) -> int:
-    """Check each part: exit code 0 when all answer, 1 when one does not.
+    """Check each part: exit code 0 when all is healthy, 1 otherwise.
+
+    Unhealthy: Redis, ledger, operations or workers do not answer. Degraded: a live process acts upon old flags or a
+    kill file, captures wait for more than five minutes, or enhanced lacks a write of some users.
 
     Example: gnomon health --json
     """
     found = place(run, live=live)
-    checks = {"redis": _redis, "ledger": _ledger, "operations": _operations, "workers": _workers}
-    details = {name: _outcome(check, found) for name, check in checks.items()}
-    healthy = all(ok for ok, _ in details.values())
+    findings = {name: _outcome(name, check, found) for name, check in _CHECKS.items()}
+    overall = min((finding.state for finding in findings.values()), key=_WORST.index)
     if json:
-        shown = {name: {"ok": ok, "detail": detail} for name, (ok, detail) in details.items()}
-        print_json({"status": "healthy" if healthy else "unhealthy", "details": shown})
+        print_json({"status": overall, "details": {name: finding.as_json() for name, finding in findings.items()}})
     else:
-        for name, (ok, detail) in details.items():
-            out.print(Text(f"{name:<11}{'ok' if ok else 'FAIL':<6}", style="green" if ok else "red").append(detail))
-    return EXIT_OK if healthy else EXIT_FINDINGS
+        for name, finding in findings.items():
+            word = "ok" if finding.state is State.HEALTHY else finding.state.upper()
+            out.print(
+                Text(f"{name:<11}{word:<10}", style=_STYLES[finding.state]).append(f" {finding.detail}", "default")
+            )
+    return EXIT_OK if overall is State.HEALTHY else EXIT_FINDINGS
 
 
-def _outcome(check: Callable[[Place], str], found: Place) -> tuple[bool, str]:
-    if found.ended and check in (_redis, _workers):
-        return False, "gone, the run has ended"
+def _outcome(name: str, check: Check, found: Place) -> Finding:
+    if found.ended and name not in _LASTING:
+        return Finding(State.UNHEALTHY, GONE)
     try:
-        return True, check(found)
+        return check(found)
     except (GnomonError, LedgerError) as error:
-        return False, str(error)
+        return Finding(State.UNHEALTHY, str(error))
     except Exception as error:  # whatever is wrong with one part, the others are looked at
-        return False, f"does not answer ({type(error).__name__})"
+        return Finding(State.UNHEALTHY, f"does not answer ({type(error).__name__})")
 
 
-def _redis(found: Place) -> str:
-    with contextlib.closing(found.lanes()) as lanes:
-        return f"{lanes.waiting(found.all_lanes):,} entries wait, {len(lanes.producers())} live producers"
+def _judged(detail: str, *problems: str) -> Finding:
+    return Finding(State.DEGRADED, "; ".join(problems)) if problems else Finding(State.HEALTHY, detail)
 
 
-def _ledger(found: Place) -> str:
+# --- the parts
+
+
+def _redis(found: Place) -> Finding:
+    with _server(found) as server:
+        server.ping()
+    return _judged("answers")
+
+
+def _ledger(found: Place) -> Finding:
     ledger = found.ledger()
     with contextlib.closing(ledger), ledger.reading() as reading:
-        return f"{reading.done():,} captures judged"
+        return _judged(f"{counted(reading.done(), 'capture')} judged")
 
 
-def _operations(found: Place) -> str:
-    return ", ".join(found.kinds())
+def _operations(found: Place) -> Finding:
+    return _judged(", ".join(found.kinds()))
 
 
-def _workers(found: Place) -> str:
+def _workers(found: Place) -> Finding:
     from celery import Celery  # a second of start-up that only this check needs
 
     app = Celery(broker=found.settings.broker_url, broker_connection_retry=False)
@@ -73,4 +124,58 @@ def _workers(found: Place) -> str:
     answered = app.control.ping(timeout=PING_S)
     if not answered:
         raise LookupError("no worker")
-    return ", ".join(name for answer in answered for name in answer)
+    return _judged(", ".join(name for answer in answered for name in answer))
+
+
+def _processes(found: Place) -> Finding:
+    keys = Keys(found.settings.namespace)
+    with _server(found) as server:
+        try:
+            version = read_flags(server, keys).version
+        except FlagError as error:
+            return _judged("", f"{error}: legacy serves everybody")
+        seen = await_acknowledged(server, keys, version, within_s=SETTLE_S)
+    problems = [f"{one.name} acts upon flags of version {one.flags}, not {version}" for one in seen.missing]
+    problems += [f"{one.name} is killed by its kill file" for one in seen.live if one.killed]
+    return _judged(f"{processes(len(seen.live))} with flags of version {version}", *problems)
+
+
+def _backlog(found: Place) -> Finding:
+    with _server(found) as server, contextlib.closing(found.lanes()) as lanes:
+        waiting, oldest, now_s = (
+            lanes.waiting(found.all_lanes),
+            lanes.oldest(found.all_lanes),
+            server_ms(server) / 1_000,
+        )
+    waits_s = 0.0 if oldest is None else max(0.0, now_s - oldest.timestamp())
+    entries = f"{counted(waiting, 'entry', 'entries')} waiting"
+    detail = f"{entries}, the oldest for {age(waits_s)}" if waiting else entries
+    return _judged(detail, *([detail] if waits_s > OLD_S else []))
+
+
+def _exceptions(found: Place) -> Finding:
+    with _server(found) as server:
+        said = readiness(server, Keys(found.settings.namespace), found.all_lanes)
+    if said is None:
+        return _judged("", "what is stored of flags or readiness cannot be read: legacy serves everybody")
+    if said["everybody_excepted"]:
+        return _judged("", "legacy serves everybody: too many users lack a write, or Redis has lost its data")
+    lacking = said["exceptions"] - said["held"]
+    detail = f"none; {counted(said['held'], 'user')} held back on purpose" if said["held"] else "none"
+    return _judged(detail, *([f"{counted(lacking, 'user')} served by legacy: enhanced lacks a write"] * bool(lacking)))
+
+
+def _server(found: Place) -> "contextlib.closing[redis.Redis]":
+    return contextlib.closing(connect(found.settings.redis_url.get_secret_value()))
+
+
+_CHECKS: Final[dict[str, Check]] = {
+    "redis": _redis,
+    "ledger": _ledger,
+    "operations": _operations,
+    "workers": _workers,
+    "processes": _processes,
+    "backlog": _backlog,
+    "exceptions": _exceptions,
+}
+_LASTING: Final = {"ledger", "operations"}  # what is there when a run has ended

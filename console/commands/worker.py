@@ -10,7 +10,7 @@ import typer
 from console.ending import exiting
 from console.options import Place
 from console.output import print_json
-from gnomon.publisher import connect
+from gnomon.connecting import connect
 from worker.settings import load
 
 

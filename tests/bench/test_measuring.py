@@ -1,5 +1,7 @@
 """What is told of samples: medians, ratios of medians, and a table that a person can read."""
 
+from dataclasses import replace
+
 import pytest
 from rich.console import Console
 
@@ -7,6 +9,8 @@ from bench import memories
 from bench.measuring import BenchError, Benchmark, Result, Rounds
 from bench.printing import show
 from bench.workers import wait_for
+
+pytestmark = pytest.mark.performance
 
 
 @pytest.fixture
@@ -27,7 +31,9 @@ def test_a_ratio_is_that_of_the_medians(rounds):
 def test_a_row_becomes_json_with_all_its_samples(rounds):
     """So that whoever doubts a median can look."""
     assert rounds.row("theirs", "/s").as_json() == {
+        "group": "",
         "name": "theirs",
+        "point": "",
         "unit": "/s",
         "median": 10.0,
         "min": 9.0,
@@ -45,6 +51,19 @@ def test_a_table_fits_a_terminal(rounds):
     show(Benchmark(name="speed", title="how fast", run=lambda _: Result(rows=())), Result(rows=[row]), console)
     shown = console.export_text().splitlines()
     assert shown[-1].split() == ["ours", "1,000", "/s", "900", "to", "1,100", "100", "x", "by", "hand"]
+
+
+def test_rows_of_a_group_become_one_table(rounds):
+    """A line for each name, a column for each point and for what it is a multiple of, within 80 columns."""
+    console = Console(record=True, width=80, highlight=False)
+    rows = [
+        replace(rounds.row("theirs", "µs"), name="bare", group="paced", point="p50"),
+        replace(rounds.row("ours", "µs", over="theirs", of="bare"), name="wrapped", group="paced", point="p50"),
+    ]
+    show(Benchmark(name="speed", title="how fast", run=lambda _: Result(rows=())), Result(rows=rows), console)
+    shown = console.export_text().splitlines()
+    assert shown[-4].strip() == "paced (x: times bare)"
+    assert [line.split() for line in shown[-3:]] == [["p50,", "µs", "x"], ["bare", "10.0"], ["wrapped", "1,000", "100"]]
 
 
 def test_a_tenth_of_the_answers_differ():

@@ -1,5 +1,6 @@
 """Running the real command, in a folder of its own, with nothing of the tester's environment."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -10,8 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+
+from gnomon import Gnomon as Client
+from gnomon.settings import ClientSettings
+from ledger import Ledger
 
 DEADLINE_S = 150
+LIVE = """
+import sys
+from gnomon import Gnomon
+client = Gnomon.from_env()
+client.operation("note.list", kind="read", user="user")(lambda user: [user])("ann")
+print("up" if client.flush(10) else "not up", flush=True)
+sys.stdin.read()
+client.close()
+"""
 
 
 @dataclass
@@ -127,3 +142,55 @@ def conversations() -> list[dict]:
 @pytest.fixture
 def traffic(gnomon, conversations) -> str:
     return write_traffic(gnomon, conversations)
+
+
+@pytest.fixture
+def server(valkey_url) -> Iterator[redis.Redis]:
+    with redis.Redis.from_url(valkey_url) as server:
+        yield server
+
+
+@pytest.fixture
+def deployment(gnomon, valkey_url) -> Gnomon:
+    """The command in front of a deployment: a Valkey, and a ledger with its tables."""
+    ledger = f"sqlite:///{gnomon.folder}/ledger.sqlite3"
+    gnomon.environ |= {"GNOMON_REDIS_URL": valkey_url, "GNOMON_DATABASE_URL": ledger}
+    with contextlib.closing(Ledger(ledger)) as opened:
+        opened.migrate()
+    return gnomon
+
+
+@pytest.fixture
+def live_client(valkey_url):
+    """Gives what makes a live client in this process, known to Redis."""
+    made = []
+
+    def make(**settings) -> Client:
+        client = Client(ClientSettings(redis_url=valkey_url, **settings))
+        made.append(client)
+        listed = client.operation("note.list", kind="read", user="user")(lambda user: [user])
+        listed("ann")
+        assert client.flush(10)
+        return client
+
+    yield make
+    for client in made:
+        client.close()
+
+
+@pytest.fixture
+def live_process(valkey_url):
+    """Gives what starts a live process of its own."""
+    started = []
+
+    def start() -> "subprocess.Popen[str]":
+        environ = {**os.environ, "GNOMON_REDIS_URL": valkey_url}
+        command, pipe = [sys.executable, "-c", LIVE], subprocess.PIPE
+        started.append(subprocess.Popen(command, env=environ, stdin=pipe, stdout=pipe, text=True))
+        assert started[-1].stdout.readline() == "up\n"
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate(timeout=10)

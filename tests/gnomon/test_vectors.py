@@ -8,20 +8,24 @@ import msgspec
 import pytest
 
 from gnomon import hashing
-from gnomon.buffer import WRITE_HOLDS_US
+from gnomon.buffer import MOST_GAPS, WRITE_HOLDS_US
+from gnomon.complaints import LONGEST_TEXT, Complaint
 from gnomon.errors import WireError
+from gnomon.flags import LONGEST_USER, STALE_S, SWITCHES, EnvironmentFlags, FlagState, Reason, StoredFlags
 from gnomon.hashing import bucket_of, cluster_of, lane_of, sampled, stable_hash, user_digest
 from gnomon.keys import Keys, LaneKeys
 from gnomon.outbox import BATCH_CAPTURES, PACK_BYTES, PACK_CAPTURES
 from gnomon.publisher import BEAT_LIFETIME_MS, BEAT_S, HIGH_WATER_LIFETIME_MS, HINT_LIFETIME_MS
+from gnomon.readiness import MOST_EXCEPTIONS, Readiness
 from gnomon.tap import MESSAGE_CHARS
-from gnomon.wire import MAX_PACK_BYTES, VERSION, Capture, Raised, Side, decode, encode, pack, unpack
+from gnomon.wire import MAX_PACK_BYTES, VERSION, Capture, Phase, Raised, Side, decode, encode, pack, unpack
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = (ROOT / "docs" / "wire.md").read_text(encoding="utf-8")
 WIRE = ROOT / "live" / "wire"
 HASHES = json.loads((WIRE / "hashes.json").read_text(encoding="ascii"))
 CAPTURES = json.loads((WIRE / "captures.json").read_text(encoding="ascii"))
+PHASES = json.loads((WIRE / "phases.json").read_text(encoding="ascii"))
 LINES = {vector["name"]: vector["line"] for vector in CAPTURES["captures"]}
 
 
@@ -46,7 +50,7 @@ def side_of(side):
     if side.raised is not msgspec.UNSET:
         raised = side.raised
         document["raised"] = {name: getattr(raised, name) for name in raised.__struct_fields__}
-    return document
+    return {**document, "context": list(side.context)}
 
 
 @pytest.mark.parametrize("vector", HASHES["users"], ids=lambda vector: ascii(vector["user"])[:30])
@@ -111,19 +115,63 @@ def test_a_pack_is_its_lines(vector):
     assert unpack(pack(lines)) == lines
 
 
+@pytest.mark.parametrize("case", PHASES["cases"], ids=lambda case: case["name"])
+def test_a_user_is_in_the_same_phase_everywhere(case, tmp_path, monkeypatch):
+    """From what is stored and what the environment says, every client decides alike, and tells the same reason."""
+    kill_file = tmp_path / "kill"
+    state = FlagState(EnvironmentFlags.from_env(case["environment"]), kill_file)
+    if case["kill_file"]:
+        kill_file.touch()
+    state.look_at_kill_file()
+    if case["readiness"] is not None:
+        state.take_readiness(1, case["readiness"].encode())
+    pairs = [str(part).encode() for pair in case["exceptions"].items() for part in pair]
+    state.standing.take_exceptions(1, [*pairs, b"version", b"1"])
+    if case["flags_age_s"] is not None:
+        state.take(case["flags_version"], (case["flags"] or "").encode())
+        monkeypatch.setattr(state, "_read_at", state._read_at - case["flags_age_s"])
+    for user, expected in case["users"].items():
+        decided = {flag: state.decide(flag, user) for flag in SWITCHES}
+        told = {flag: {"enabled": d.enabled, "reason": d.reason, "phase": d.phase} for flag, d in decided.items()}
+        assert (user, told) == (user, expected)
+
+
+def test_the_phase_vectors_cover_every_reason_and_phase():
+    """But `no_flag`, which needs an operation without one, and `off`, which no flag can bring about."""
+    found = [decision for case in PHASES["cases"] for user in case["users"].values() for decision in user.values()]
+    assert {decision["reason"] for decision in found} == set(Reason) - {Reason.NO_FLAG}
+    assert {decision["phase"] for decision in found} == set(Phase) - {Phase.OFF}
+
+
 def test_the_page_names_every_field():
-    """`docs/wire.md` describes captures, sides and exceptions as they are."""
-    fields = {name for kind in (Capture, Side, Raised) for name in kind.__struct_fields__}
+    """`docs/wire.md` describes captures, sides and exceptions, flags, readiness and complaints as they are."""
+    kinds = (Capture, Side, Raised, StoredFlags, Readiness, Complaint)
+    fields = {name for kind in kinds for name in kind.__struct_fields__}
     assert {name for name in fields if f"`{name}`" not in PAGE} == set()
 
 
 def test_the_page_names_every_key():
     """`docs/wire.md` lists all Redis keys."""
-    keys = Keys("NS")
-    lane = {name: getattr(keys.lane(7), name) for name in vars(LaneKeys) if isinstance(vars(LaneKeys)[name], property)}
-    found = [*lane.values(), keys.lane(7).high_water("PRODUCER"), keys.producer("PRODUCER"), keys.queue]
-    found += [keys.producers, keys.watermarks, keys.flags]
+    keys, lane = Keys("NS"), Keys("NS").lane(7)
+    found = [getattr(lane, name) for name in vars(LaneKeys) if isinstance(vars(LaneKeys)[name], property)]
+    found += [getattr(keys, name) for name in vars(Keys) if isinstance(vars(Keys)[name], property)]
+    found += [lane.high_water("PRODUCER"), lane.users("PRODUCER"), keys.producer("PRODUCER")]
     assert [key for key in found if f"`{key.replace('NS:7', 'NS:L')}`" not in PAGE] == []
+
+
+def test_the_page_names_every_reason_and_script():
+    """Every reason of a decision, and every script that a producer runs."""
+    names = [*Reason, *Phase, "APPEND", "BEAT", "LEAVE", "STORE", "MARK_UNREADY", "CLEAR_UNREADY"]
+    assert [name for name in names if f"`{name}`" not in PAGE] == []
+
+
+@pytest.mark.slow
+def test_the_page_names_what_a_heartbeat_says(make, server, eventually):
+    """Every field that a live process really writes."""
+    client = make()
+    client._publisher.start()
+    said = eventually(lambda: server.hgetall(Keys("default").producer(client._publisher.producer)))
+    assert [name.decode() for name in said if name != b"beat" and f"`{name.decode()}`" not in PAGE] == []
 
 
 def test_the_page_states_the_limits():
@@ -133,11 +181,17 @@ def test_the_page_states_the_limits():
     assert f"at most {BATCH_CAPTURES} captures" in PAGE
     assert f"grows beyond {MAX_PACK_BYTES // 1024**2} MiB" in PAGE
     assert f"its first {MESSAGE_CHARS} characters" in PAGE
+    assert f"more than {LONGEST_USER:,} characters is" in PAGE
     assert f"Every {BEAT_S * 1_000:.0f} ms" in PAGE
-    assert f"its id, life\n({BEAT_LIFETIME_MS:,} ms)" in PAGE
+    assert f"its id, life ({BEAT_LIFETIME_MS:,} ms)" in PAGE
+    assert f"unheard of for {BEAT_LIFETIME_MS // 1_000} s" in PAGE
     assert f"life of the scheduled flag ({HINT_LIFETIME_MS:,} ms)" in PAGE
     assert f"high-water mark ({HIGH_WATER_LIFETIME_MS:,} ms)" in PAGE
-    assert f"more than {WRITE_HOLDS_US // 1_000_000} s holds it no longer" in PAGE
+    assert f"in flight for more than {WRITE_HOLDS_US // 1_000_000} s holds" in PAGE
+    assert f"were not read for {STALE_S:.0f} s" in PAGE
+    assert f"Beyond {MOST_GAPS:,} users" in PAGE
+    assert f"the most there may be ({MOST_EXCEPTIONS:,};" in PAGE
+    assert f"(1 to {LONGEST_TEXT:,} characters)" in PAGE
 
 
 def test_the_vectors_are_of_this_version():

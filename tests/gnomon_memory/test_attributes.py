@@ -1,6 +1,10 @@
 """The facts in metadata, and how they are told."""
 
+import pytest
+
 from gnomon_memory.attributes import MAX_ATTRIBUTES, Known, as_texts, attributes_of, conversation_of
+
+pytestmark = pytest.mark.enhanced_memory
 
 
 def test_a_named_slot_is_one_fact():

@@ -8,6 +8,8 @@ from gnomon_memory.chat_client import HISTORY_TURNS, ChatClient
 from gnomon_memory.enhanced import EnhancedMemory
 from gnomon_memory.legacy import LegacyMemory
 
+pytestmark = pytest.mark.enhanced_chat
+
 
 class Listener:
     """A chat model that only notes what it was given."""

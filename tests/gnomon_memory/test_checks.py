@@ -10,6 +10,8 @@ from gnomon_memory.errors import ChatMemoryError, InvalidArgumentError, StoreErr
 from gnomon_memory.legacy import LegacyMemory, legacy_store
 from gnomon_memory.rental_service import RentalMemoryService, rental_store
 
+pytestmark = pytest.mark.enhanced_memory
+
 NOWHERE = "postgresql+psycopg://nobody@127.0.0.1:1/nothing"
 LEGACY = LegacyMemory(legacy_store(NOWHERE))
 ENHANCED = EnhancedMemory(RentalMemoryService(rental_store(NOWHERE)))

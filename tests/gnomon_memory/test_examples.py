@@ -100,6 +100,7 @@ def test_every_50th_is_dropped(systems):
 
 @pytest.mark.parametrize("name", ["demo_defect", "drops_every_50th"])
 def test_a_variant_is_a_module_of_operations(name):
-    """Each variant can be named by GNOMON_OPERATIONS: importing it registers all three operations."""
+    """Each variant can be named by GNOMON_OPERATIONS: importing it registers all three operations, and users' data."""
     module = importlib.import_module(f"examples.variants.{name}")
     assert set(module.client.operations) == set(ARGUMENTS)
+    assert module.client.user_data is not None

@@ -8,6 +8,8 @@ import pytest
 from gnomon.calling import Call, calling
 from gnomon_memory.identity import conversation_in_call, identity_in_call, mint, timestamp
 
+pytestmark = pytest.mark.enhanced_memory
+
 
 def test_times_only_grow(monkeypatch):
     """Times of one process differ and grow, also under a clock that stands still or steps back."""

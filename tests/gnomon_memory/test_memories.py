@@ -5,11 +5,14 @@ import random
 from itertools import count
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gnomon.calling import Call, calling
 from gnomon_memory.memory import MemorySystem
+
+pytestmark = pytest.mark.enhanced_memory
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), max_size=12)
 JSON = st.recursive(

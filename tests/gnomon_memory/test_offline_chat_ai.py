@@ -1,11 +1,14 @@
 """What the offline chat model promises: answers by rule, and few, recognisable ways in which context changes them."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from examples.traffic import conversations
 from gnomon_memory.chat_ai import Turn
 from gnomon_memory.offline_chat_ai import OfflineChatAI
+
+pytestmark = pytest.mark.enhanced_chat
 
 answer = OfflineChatAI().answer
 HELP = "I can help with that."

@@ -11,6 +11,8 @@ from gnomon import Gnomon, Kind, OperationError
 from gnomon_memory.errors import InvalidArgumentError
 from gnomon_memory.registering import register
 
+pytestmark = pytest.mark.safe_migration
+
 APPLICATION = """
 from gnomon_memory.safe_migration_service import chat_client, get_recent_memories, save_chat_memory
 
@@ -24,21 +26,33 @@ assert [path.name for path in Path(".gnomon/memory").glob("*.sqlite3")] == ["leg
 
 
 def test_what_is_registered(systems):
-    """Three operations, with their kinds, flags and samples, each with both callables."""
+    """Three operations, with their kinds, flags, samples and time limits, each with both callables."""
     client = Gnomon.from_env({})
     register(client, systems.legacy, systems.enhanced)
     facts = {
-        name: (bound.kind, bound.user, bound.flag, bound.sample, bound.rejects, bound.enhanced is not None)
-        for name, bound in client.operations.items()
+        name: (one.kind, one.user, one.flag, one.sample, one.timeout_s, one.rejects, one.enhanced is not None)
+        for name, one in client.operations.items()
     }
     memory, chat = "enhanced_memory_enabled", "enhanced_chat_client_enabled"
     assert facts == {
-        "memory.save": (Kind.WRITE, "user_id", memory, 1.0, (InvalidArgumentError,), True),
-        "memory.recent": (Kind.READ, "user_id", memory, 1.0, (), True),
-        "chat.send": (Kind.GENERATE, "user_id", chat, 0.05, (), True),
+        "memory.save": (Kind.WRITE, "user_id", memory, 1.0, 2.0, (InvalidArgumentError,), True),
+        "memory.recent": (Kind.READ, "user_id", memory, 1.0, 2.0, (), True),
+        "chat.send": (Kind.GENERATE, "user_id", chat, 0.05, 30.0, (), True),
     }
     with pytest.raises(OperationError):
         register(client, systems.legacy, systems.enhanced)
+
+
+def test_users_data_is_verified(systems):
+    """What verifies a user's data is registered with the operations; not for a system that keeps it elsewhere."""
+    client, another = Gnomon.from_env({}), Gnomon.from_env({})
+    register(client, systems.legacy, systems.enhanced)
+    systems.save("u", "note", "both")
+    assert client.user_data.verify("u")
+    systems.legacy.save_chat_memory("u", "note", "legacy alone")
+    assert not client.user_data.verify("u")
+    register(another, systems.legacy, systems.legacy)
+    assert another.user_data is None
 
 
 def test_signatures_are_legacys(systems):

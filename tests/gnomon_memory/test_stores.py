@@ -14,6 +14,8 @@ from gnomon_memory.rental_service import RentalMemoryService, rental_store
 from gnomon_memory.rental_tables import TABLES
 from gnomon_memory.urls import store_url as url_of
 
+pytestmark = pytest.mark.enhanced_memory
+
 SAVERS = """
 import sys, threading
 from gnomon_memory.enhanced import EnhancedMemory

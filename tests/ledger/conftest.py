@@ -112,7 +112,7 @@ class Holder:
     def __init__(self, ledger: Ledger, lane: int = 0) -> None:
         self.ledger = ledger
         self.lane = lane
-        self.fence, self.position = ledger.take(lane)
+        self.fence, self.position, _ = ledger.take(lane)
 
     def next(self, *findings: Finding) -> LaneCommit:
         (ms, _), (cut, _) = self.position

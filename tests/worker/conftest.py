@@ -4,6 +4,7 @@ import shutil
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,15 @@ import pytest
 import redis
 
 from gnomon import Gnomon, call
+from gnomon.connecting import connect
 from gnomon.keys import Keys
-from gnomon.publisher import connect
+from gnomon.scripts import APPEND, BEAT, LEAVE
 from ledger import Ledger
 from ledger.models import Base
 from worker import drain as draining
 from worker.drain import Drain
 from worker.lanes import LaneStore
+from worker.mending import Mender
 from worker.pool import ReplayPool
 from worker.replay import Replayer
 
@@ -31,20 +34,22 @@ PATIENCE_S = 10.0
 class Notes:
     """Notes by user, kept twice. `before` is called by each enhanced callable with its operation and arguments."""
 
-    def __init__(self, *clients: Gnomon) -> None:
+    def __init__(self, *clients: Gnomon, flag: str | None = None) -> None:
         self.clients = clients
+        self._flag = flag
         self._numbers = count(1)
         self._lock = threading.Lock()
         self.legacy: defaultdict[str, dict[int, str]] = defaultdict(dict)
         self.enhanced: defaultdict[str, dict[int, str]] = defaultdict(dict)
+        self.saved_at: dict[int, datetime] = {}  # by number; of old when not in here
         self.replays: list[tuple[str, str]] = []
         self.before: Callable[..., object] = lambda operation, **_: None
         self.serving: Callable[..., object] = lambda operation, **_: None
         self.apps = [self._register(client) for client in clients]
 
     def _register(self, client: Gnomon) -> Any:
-        save = client.operation("note.save", kind="write", user="user")(self._save)
-        listed = client.operation("note.list", kind="read", user="user")(self._list)
+        save = client.operation("note.save", kind="write", user="user", flag=self._flag)(self._save)
+        listed = client.operation("note.list", kind="read", user="user", flag=self._flag)(self._list)
         save.enhanced(self._save_enhanced)
         listed.enhanced(self._list_enhanced)
         return save, listed
@@ -80,6 +85,7 @@ class Notes:
         with self._lock:
             number = next(self._numbers)
             self.legacy[user][number] = text
+            self.saved_at[number] = datetime.now(UTC)
         return number
 
     def _list(self, user: str) -> list[str]:
@@ -223,6 +229,44 @@ def ledger(ledger_url) -> Iterator[Ledger]:
     made.close()
 
 
+class Producer:
+    """A live process by its scripts alone, in another language say: it beats, appends, and leaves or does not."""
+
+    def __init__(self, server: "redis.Redis", keys: Keys, name: str) -> None:
+        self.name = name
+        self._server, self._keys = server, keys
+        self._beats, self._batches = count(1), count(1)
+
+    def beat(self, watermark: int, *, lifetime_ms: int = 10_000, **facts: object) -> None:
+        keys = self._keys
+        shared = [keys.producers, keys.watermarks, keys.flags, keys.readiness, keys.unready, keys.dead, keys.metrics]
+        said = [part for fact in {"watermark": watermark, **facts}.items() for part in fact]
+        args = [self.name, lifetime_ms, watermark, "", "", "", next(self._beats), 0, *said]
+        self._server.eval(BEAT, 8, keys.producer(self.name), *shared, *args)
+
+    def leave(self) -> None:
+        keys = self._keys
+        self._server.eval(LEAVE, 3, keys.producer(self.name), keys.producers, keys.watermarks, self.name)
+
+    def append(
+        self, lane: int, *entries: tuple[str, int, bytes], watermark: int = 0, cap: int = 10**9, **gaps: int
+    ) -> str:
+        """Append entries, each a user's digest, a number of captures and a payload; `gaps` by digest."""
+        own = self._keys.lane(lane)
+        names = [own.stream, own.state, own.funnel, own.scheduled, own.high_water(self.name), self._keys.queue]
+        names += [own.gaps, own.users(self.name)]
+        captures = sum(entry[1] for entry in entries)
+        args = [next(self._batches), cap, watermark, 10_000, 10_000, "hint", captures, len(entries), len(gaps)]
+        args += [part for entry in entries for part in entry]
+        args += [part for gap in gaps.items() for part in gap]
+        return self._server.eval(APPEND, 8, *names, *args).decode()
+
+
+@pytest.fixture
+def make_producer(server, keys) -> Callable[[str], Producer]:
+    return lambda name: Producer(server, keys, name)
+
+
 class Hints(list[int]):
     """Asked for, and by nobody followed unless the test does."""
 
@@ -244,8 +288,10 @@ def make_drain(make_store, ledger, client, hints) -> Iterator[Callable[..., Drai
         *, client: Gnomon = client, timeout_s: float = 10.0, threads: int = 4, share: int = LANES, **parts: Any
     ) -> Drain:
         pools.append(ReplayPool(threads))
+        lanes = parts.get("lanes") or make_store()
         used = {
-            "lanes": make_store(),
+            "lanes": lanes,
+            "mender": Mender(client.user_data, lanes.lookout.now_us),
             "ledger": ledger,
             "replayer": Replayer(client.operations, timeout_s),
             "pool": pools[-1],
@@ -324,6 +370,7 @@ class Sums:
             sums = reading.sums()
             self.done = reading.done()
             self.reasons = {(outcome, reason): number for _, outcome, reason, number in reading.reasons()}
+            self.gaps = reading.gaps()
         self.funnel: Counter[str] = +sum((found.funnel for found in sums.values()), Counter())
         self.outcomes: Counter[str] = +sum((found.outcomes for found in sums.values()), Counter())
         self.pending = self.funnel["captured"] - self.outcomes.total()

@@ -1,12 +1,12 @@
 """A drain from lane to ledger: in order, below the watermark, each capture counted once."""
 
 import threading
+import time
 from collections import Counter
 
 import msgspec
 import pytest
 
-from gnomon.scripts import BEAT, LEAVE
 from gnomon.wire import Capture, Kind, Side, encode, pack
 from worker import held_lane
 
@@ -17,17 +17,10 @@ PATIENCE_S = 10.0
 
 
 @pytest.fixture
-def someone(server, keys):
+def someone(make_producer):
     """Beat as another live process with that watermark; leave with none."""
-    names = [keys.producer("someone"), keys.producers, keys.watermarks, keys.flags]
-
-    def beat(watermark: int | None) -> None:
-        if watermark is None:
-            server.eval(LEAVE, 3, *names[:3], "someone")
-        else:
-            server.eval(BEAT, 4, *names, "someone", 10_000, watermark, "watermark", watermark)
-
-    return beat
+    producer = make_producer("someone")
+    return lambda watermark: producer.leave() if watermark is None else producer.beat(watermark)
 
 
 @pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
@@ -165,6 +158,7 @@ def test_a_write_in_flight_elsewhere_holds_back_what_it_might_change(
     make_drain(client=first).run(0)
     gate.leave.set()
     writer.join()
+    time.sleep(0.02)  # longer than two processes' clocks are apart: else nobody knows which came first
     assert notes.read("ann", app=1) == ["slow"]
     notes.end()
     for lane in range(4):

@@ -10,9 +10,11 @@ import pytest
 
 from gnomon.wire import Capture, Kind, Side
 from ledger import FencedError, Finding, Outcome
+from worker.entries import LaneItem
 from worker.jobs import Fanout, UserJob
-from worker.lanes import LaneItem
+from worker.mending import Mender
 from worker.pool import ReplayPool
+from worker.replay import Replayed
 from worker.selection import Due
 
 PATIENCE_S = 5.0
@@ -30,6 +32,10 @@ def dues(*names: str, user: str = "ann") -> list[Due]:
     return [due(name, user) for name in names]
 
 
+def users(*of_users: list[Due]) -> dict[str, list[Due]]:
+    return {of_user[0].item.capture.user: of_user for of_user in of_users}
+
+
 def found(name: str, outcome: Outcome = Outcome.MATCH) -> Finding:
     return Finding(capture_id=name, operation="note.op", epoch=1, user="ann", called_at_us=1, outcome=outcome)
 
@@ -45,7 +51,7 @@ class MemoryJournal:
     def known(self, capture_id: str) -> Finding | None:
         return self.kept.get(capture_id)
 
-    def keep(self, findings) -> None:
+    def keep(self, findings, openings=()) -> None:
         if not self.held:
             raise FencedError(0, 1)
         self.events.append("keep " + " ".join(one.capture_id for one in findings))
@@ -61,11 +67,14 @@ class Replays:
         self.events = events
         self.first: dict[str, Callable[[], object]] = {}
 
-    def finding(self, replayed: Due) -> Finding:
+    def replay(self, replayed: Due, **_) -> Replayed:
         name = replayed.item.capture.id
         self.events.append(name)
         self.first.get(name, lambda: None)()
-        return found(name)
+        return Replayed(finding=found(name))
+
+    def given_up(self, capture: Capture) -> Replayed:
+        return Replayed(finding=found(capture.id, Outcome.FAILED))
 
 
 @pytest.fixture
@@ -101,7 +110,7 @@ def fanout(replays, journal) -> Iterator[Callable[[int], Fanout]]:
 
     def make(threads: int = 4) -> Fanout:
         pools.append(ReplayPool(threads))
-        return Fanout(pools[-1], replays, journal)
+        return Fanout(pools[-1], replays, journal, Mender(None, int))
 
     yield make
     for pool in pools:
@@ -126,7 +135,7 @@ def matches(*names: str) -> list[tuple[str, Outcome]]:
 def test_a_users_captures_are_replayed_one_after_another(fanout, events):
     """In the order given, in one thread."""
     batch = fanout()
-    batch.start([dues("r1", "r2", "r3", "r4")])
+    batch.start(users(dues("r1", "r2", "r3", "r4")))
     assert collected(batch) == matches("r1", "r2", "r3", "r4")
     assert events == ["r1", "r2", "r3", "r4"]
 
@@ -137,21 +146,21 @@ def test_users_are_replayed_side_by_side(fanout, replays):
     replays.first.update(dict.fromkeys(("a1", "b1", "c1"), lambda: together.wait(PATIENCE_S)))
     replays.timeout_s = PATIENCE_S
     batch = fanout(3)
-    batch.start([dues(f"{user}1", f"{user}2", user=user) for user in "abc"])
+    batch.start(users(*(dues(f"{user}1", f"{user}2", user=user) for user in "abc")))
     assert sorted(collected(batch)) == matches("a1", "a2", "b1", "b2", "c1", "c2")
 
 
 def test_more_users_than_threads_are_all_replayed(fanout):
     """They queue for the pool."""
     batch = fanout(2)
-    batch.start([dues(f"{n}", user=f"u{n}") for n in range(20)])
+    batch.start(users(*(dues(f"{n}", user=f"u{n}") for n in range(20))))
     assert sorted(collected(batch)) == sorted(matches(*map(str, range(20))))
 
 
 def test_a_batch_without_users_is_through_at_once(fanout):
     """Nothing but unreadable lines: nobody to wait for."""
     batch = fanout()
-    batch.start([])
+    batch.start(users())
     assert batch.collect() == []
 
 
@@ -159,7 +168,7 @@ def test_each_batch_has_its_own_findings(fanout):
     """A second batch begins empty."""
     batch = fanout()
     for name in ("r1", "r2"):
-        batch.start([dues(name)])
+        batch.start(users(dues(name)))
         assert collected(batch) == matches(name)
 
 
@@ -167,7 +176,7 @@ def test_a_replay_that_hangs_costs_one_capture(fanout, stuck, events):
     """It has failed, the rest of its user is replayed in order, others are not touched."""
     stuck("r2")
     batch = fanout()
-    batch.start([dues("r1", "r2", "r3", "r4"), dues("b1", user="ben")])
+    batch.start(users(dues("r1", "r2", "r3", "r4"), dues("b1", user="ben")))
     outcomes = collected(batch)
     assert sorted(outcomes) == sorted([*matches("r1", "r3", "r4", "b1"), ("r2", Outcome.FAILED)])
     assert [name for name, _ in outcomes if name.startswith("r")] == ["r1", "r2", "r3", "r4"]
@@ -178,7 +187,7 @@ def test_each_replay_that_hangs_is_given_up(fanout, stuck):
     """Also in the thread that took over from the first."""
     stuck("r1", "r2", "r4")
     batch = fanout()
-    batch.start([dues("r1", "r2", "r3", "r4")])
+    batch.start(users(dues("r1", "r2", "r3", "r4")))
     failed = [(name, Outcome.FAILED) for name in ("r1", "r2", "r4")]
     assert sorted(collected(batch)) == sorted([*failed, *matches("r3")])
     assert batch.abandoned == 3
@@ -190,10 +199,10 @@ def test_what_comes_back_after_it_was_given_up_is_thrown_away(fanout, replays, e
     replays.first["r1"] = lambda: over.wait(PATIENCE_S)
     replays.first["r2"] = ended.set
     batch = fanout(1)
-    batch.start([dues("r1", "r2")])
+    batch.start(users(dues("r1", "r2")))
     assert collected(batch) == [("r1", Outcome.FAILED), ("r2", Outcome.MATCH)]
     over.set()
-    batch.start([dues("r3")])  # the pool's only thread is free again
+    batch.start(users(dues("r3")))  # the pool's only thread is free again
     assert collected(batch) == matches("r3")
     assert events == ["r1", "r2", "r3"]
 
@@ -202,7 +211,7 @@ def test_replays_that_hang_in_every_thread_still_end(fanout, stuck):
     """More users than threads, and an enhanced system that answers nobody: each capture fails, the batch ends."""
     stuck("1", "2", "3", "4")
     batch = fanout(2)
-    batch.start([dues(str(n), user=f"u{n}") for n in range(1, 6)])
+    batch.start(users(*(dues(str(n), user=f"u{n}") for n in range(1, 6))))
     outcomes = collected(batch, patience_s=1.0)
     assert outcomes is not None
     assert sorted(outcomes) == [*((str(n), Outcome.FAILED) for n in range(1, 5)), ("5", Outcome.MATCH)]
@@ -212,9 +221,9 @@ def test_another_lanes_replays_do_not_wait_behind_one_that_hangs(fanout, replays
     """All lanes of a process share its threads: a lane whose users are queued behind a hanging one still ends."""
     stuck("a1")
     first = fanout(1)
-    second = Fanout(first._pool, replays, journal)
-    first.start([dues("a1")])
-    second.start([dues("b1", user="ben")])
+    second = Fanout(first._pool, replays, journal, Mender(None, int))
+    first.start(users(dues("a1")))
+    second.start(users(dues("b1", user="ben")))
     assert collected(first) == [("a1", Outcome.FAILED)]
     assert collected(second, patience_s=1.0) == matches("b1")
 
@@ -234,7 +243,7 @@ def test_one_that_hangs_does_not_let_all_others_loose(fanout, replays, stuck):
 
     replays.first.update({str(n): busy for n in range(1, 200)})
     batch = fanout(2)
-    batch.start([dues(str(n), user=f"u{n}") for n in range(200)])
+    batch.start(users(*(dues(str(n), user=f"u{n}") for n in range(200))))
     assert len(collected(batch)) == 200
     assert most[0] <= 2
 
@@ -247,7 +256,7 @@ def test_an_error_in_a_replay_reaches_the_drain(fanout, replays):
 
     replays.first["r2"] = broken
     batch = fanout()
-    batch.start([dues("r1", "r2")])
+    batch.start(users(dues("r1", "r2")))
     with pytest.raises(RuntimeError, match="of ours"):
         collected(batch)
 
@@ -262,7 +271,7 @@ def running(replays, journal):
     replays.first["r2"] = lambda: (entered.set(), leave.wait(PATIENCE_S))
 
     def start(*names: str):
-        job = UserJob(dues(*names), replays, journal)
+        job = UserJob(dues(*names), replays, journal, Mender(None, int))
         thread = threading.Thread(target=job)
         thread.start()
         assert entered.wait(PATIENCE_S)
@@ -313,7 +322,7 @@ def test_what_was_found_before_is_not_replayed_again(fanout, journal, events):
     """A finding that an earlier holder of the lane kept is taken as it is."""
     journal.kept["r1"] = found("r1", Outcome.DIVERGED)
     batch = fanout()
-    batch.start([dues("r1", "r2")])
+    batch.start(users(dues("r1", "r2")))
     assert collected(batch) == [("r1", Outcome.DIVERGED), ("r2", Outcome.MATCH)]
     assert events == ["r2"]
 
@@ -321,7 +330,7 @@ def test_what_was_found_before_is_not_replayed_again(fanout, journal, events):
 def test_reads_are_kept_before_the_next_write(fanout, events):
     """All reads since the last write of that user, in one go; none after the last write."""
     batch = fanout()
-    batch.start([dues("r1", "r2", "w1", "w2", "r3", "w3", "r4")])
+    batch.start(users(dues("r1", "r2", "w1", "w2", "r3", "w3", "r4")))
     assert len(collected(batch)) == 7
     assert events == ["r1", "r2", "keep r1 r2", "w1", "w2", "r3", "keep r3", "w3", "r4"]
 
@@ -329,7 +338,7 @@ def test_reads_are_kept_before_the_next_write(fanout, events):
 def test_another_users_reads_are_their_own_business(fanout, events):
     """A write changes only what its own user sees."""
     batch = fanout(1)
-    batch.start([dues("r1"), dues("w1", user="ben")])
+    batch.start(users(dues("r1"), dues("w1", user="ben")))
     assert len(collected(batch)) == 2
     assert events == ["r1", "w1"]
 
@@ -338,7 +347,7 @@ def test_reads_known_from_the_journal_are_not_kept_again(fanout, journal, events
     """They are there."""
     journal.kept["r1"] = found("r1")
     batch = fanout()
-    batch.start([dues("r1", "w1")])
+    batch.start(users(dues("r1", "w1")))
     assert len(collected(batch)) == 2
     assert events == ["w1"]
 
@@ -347,7 +356,7 @@ def test_a_read_that_was_given_up_is_kept_too(fanout, stuck, events):
     """A second worker would otherwise wait for it again, and find another state."""
     stuck("r2")
     batch = fanout()
-    batch.start([dues("r1", "r2", "w1")])
+    batch.start(users(dues("r1", "r2", "w1")))
     assert len(collected(batch)) == 3
     assert events == ["r1", "r2", "keep r1 r2", "w1"]
 
@@ -356,7 +365,7 @@ def test_who_has_lost_the_lane_does_not_go_on_to_write(fanout, journal, events):
     """The journal is refused, the write is not replayed, and the drain learns of it."""
     journal.held = False
     batch = fanout()
-    batch.start([dues("r1", "w1", "r2")])
+    batch.start(users(dues("r1", "w1", "r2")))
     with pytest.raises(FencedError):
         collected(batch)
     assert events == ["r1"]

@@ -6,7 +6,6 @@ import zlib
 import msgspec
 import pytest
 
-from gnomon.scripts import APPEND, BEAT
 from gnomon.wire import Capture, Kind, Side, encode, pack
 from ledger import Finding, KeptDifference, Outcome
 from worker import lanes
@@ -29,32 +28,21 @@ def found(name: str, **more) -> Finding:
 
 
 @pytest.fixture
-def append(server, keys):
+def append(make_producer):
     """Append entries as a producer does: each a list of lines, or raw bytes with a count."""
-    batches = iter(range(1, 1_000))
+    producer = make_producer("p")
 
     def run(*entries, watermark=0, lane=LANE, cap=10**9) -> str:
-        lane_keys = keys.lane(lane)
-        names = [lane_keys.stream, lane_keys.state, lane_keys.funnel, lane_keys.scheduled, lane_keys.high_water("p")]
         packed = [entry if isinstance(entry, tuple) else (len(entry), pack(entry)) for entry in entries]
-        captures = sum(number for number, _ in packed)
-        args = [next(batches), cap, watermark, 10_000, 10_000, "hint", captures, len(packed)]
-        for number, payload in packed:
-            args += ["digest", number, payload]
-        return server.eval(APPEND, 6, *names, keys.queue, *args).decode()
+        return producer.append(lane, *(("digest", *entry) for entry in packed), watermark=watermark, cap=cap)
 
     return run
 
 
 @pytest.fixture
-def beat(server, keys):
+def beat(make_producer):
     """Beat as a producer of that name with that watermark."""
-
-    def run(name: str, watermark: int, lifetime_ms: int = 10_000) -> None:
-        names = [keys.producer(name), keys.producers, keys.watermarks, keys.flags]
-        server.eval(BEAT, 4, *names, name, lifetime_ms, watermark, "watermark", watermark)
-
-    return run
+    return lambda name, watermark, lifetime_ms=10_000: make_producer(name).beat(watermark, lifetime_ms=lifetime_ms)
 
 
 # --- the lease
@@ -101,7 +89,7 @@ def test_giving_back_a_lane_with_entries_asks_for_a_hint(store, append, server, 
     append([line(5)])
     assert store.release(LANE, token)
     assert server.exists(keys.lane(LANE).scheduled)
-    [entry] = store.read(LANE, (0, 0), 10)
+    [entry] = store.read(LANE, (0, 0), 10).entries
     store.trim(LANE, (entry.id[0] + 1, 0), entry.appended)
     assert not store.release(LANE, store.lease(LANE))
     assert not server.exists(keys.lane(LANE).scheduled)
@@ -132,7 +120,7 @@ def test_a_lost_hint_is_asked_for_once(store, append, server, keys):
 def test_without_producers_the_watermark_is_the_servers_time(store, server):
     """Whoever wrote the lanes has said goodbye: everything may be replayed."""
     seconds, micros = server.time()
-    assert 0 <= store.watermark() - (seconds * 1_000_000 + micros) < 5_000_000
+    assert 0 <= store.lookout.look().watermark - (seconds * 1_000_000 + micros) < 5_000_000
 
 
 def test_the_watermark_is_the_lowest_of_the_live_producers(store, beat, server, keys):
@@ -140,15 +128,15 @@ def test_the_watermark_is_the_lowest_of_the_live_producers(store, beat, server, 
     beat("a", 1_790_000_000_000_007)
     beat("b", 1_790_000_000_000_003)
     beat("c", 1_790_000_000_000_001, lifetime_ms=0)
-    assert store.watermark() == 1_790_000_000_000_003
+    assert store.lookout.look().watermark == 1_790_000_000_000_003
     server.zrem(keys.producers, "b")
     server.zrem(keys.watermarks, "b")
-    assert store.watermark() == 1_790_000_000_000_007
+    assert store.lookout.look().watermark == 1_790_000_000_000_007
 
 
 def test_looking_at_the_watermark_is_no_beat(store, server, keys):
     """A worker is no producer."""
-    store.watermark()
+    store.lookout.look()
     assert list(server.scan_iter("*")) == []
     assert store.producers() == []
 
@@ -157,7 +145,7 @@ def test_live_producers_are_listed(store, beat):
     """With what their heartbeats say."""
     beat("a", 7)
     beat("gone", 3, lifetime_ms=-5_000)
-    assert store.producers() == [{"watermark": "7"}]
+    assert store.producers() == [{"beat": "1", "watermark": "7"}]
 
 
 # --- reading and trimming
@@ -167,21 +155,21 @@ def test_entries_are_read_oldest_first_from_anywhere(store, append):
     """Page by page; each with its captures, the producer's watermark and the bytes up to it."""
     for end in (10, 20, 30):
         append([line(end), line(end + 1)], watermark=end - 5)
-    everything = store.read(LANE, (0, 0), 10)
+    everything = store.read(LANE, (0, 0), 10).entries
     assert [[item.order for item in entry.items] for entry in everything] == [
         [(end, f"c-{end}"), (end + 1, f"c-{end + 1}")] for end in (10, 20, 30)
     ]
     assert [entry.watermark for entry in everything] == [5, 15, 25]
-    assert store.read(LANE, (0, 0), 2) == everything[:2]
-    assert store.read(LANE, everything[1].id, 10) == everything[2:]
-    assert store.read(LANE, everything[2].id, 10) == []
+    assert store.read(LANE, (0, 0), 2).entries == everything[:2]
+    assert store.read(LANE, everything[1].id, 10).entries == everything[2:]
+    assert store.read(LANE, everything[2].id, 10).entries == []
 
 
 def test_bytes_appended_and_trimmed_add_up(store, append, server, keys):
     """What is trimmed makes room under the lane's cap; trimming again, or less, takes nothing back."""
     payloads = [pack([line(end)]) for end in (10, 20, 30)]
     append(*((1, payload) for payload in payloads))
-    entries = store.read(LANE, (0, 0), 10)
+    entries = store.read(LANE, (0, 0), 10).entries
     sizes = [len(payload) for payload in payloads]
     assert [entry.appended for entry in entries] == [sizes[0], sizes[0] + sizes[1], sum(sizes)]
     state = keys.lane(LANE).state
@@ -190,7 +178,7 @@ def test_bytes_appended_and_trimmed_add_up(store, append, server, keys):
         assert int(server.hget(state, "trimmed")) == sizes[0] + sizes[1]
     store.trim(LANE, entries[1].id, entries[0].appended)
     assert int(server.hget(state, "trimmed")) == sizes[0] + sizes[1]
-    assert store.read(LANE, (0, 0), 10) == entries[2:]
+    assert store.read(LANE, (0, 0), 10).entries == entries[2:]
     assert append([line(40)], cap=sizes[2] + len(pack([line(40)]))) == "appended"
     assert append([line(50)], cap=sizes[2] + len(pack([line(40)]))) == "full"
 
@@ -226,9 +214,9 @@ def test_the_journal_gives_back_what_was_kept(store, make_store):
         found("c-2", payload=b"\x00\xff"),
     ]
     assert store.write_journal(LANE, store.lease(LANE), findings)
-    assert make_store().journal(LANE) == {one.capture_id: one for one in findings}
+    assert make_store().left(LANE).findings == {one.capture_id: one for one in findings}
     store.clear_journal(LANE, ["c-1"])
-    assert list(store.journal(LANE)) == ["c-2"]
+    assert list(store.left(LANE).findings) == ["c-2"]
 
 
 def test_only_the_holder_writes_the_journal(store, server, keys):
@@ -238,31 +226,31 @@ def test_only_the_holder_writes_the_journal(store, server, keys):
     assert not store.write_journal(LANE, token, [found("c-1")])
     store.lease(LANE)
     assert not store.write_journal(LANE, token, [found("c-1")])
-    assert store.journal(LANE) == {}
+    assert store.left(LANE).findings == {}
 
 
 def test_the_journal_takes_a_whole_batch_of_one_user(store):
     """Ten thousand reads between two writes are kept in one go."""
     findings = [found(f"c-{n}") for n in range(10_000)]
     assert store.write_journal(LANE, store.lease(LANE), findings)
-    assert len(store.journal(LANE)) == 10_000
+    assert len(store.left(LANE).findings) == 10_000
 
 
 def test_a_journal_of_another_version_costs_a_replay_at_most(store, server, keys):
     """What cannot be read was not kept: an upgrade between a crash and the next holder must not stop a lane."""
     server.hset(keys.lane(LANE).journal, "c-1", b'{"of": "another version"}')
-    assert store.journal(LANE) == {}
+    assert store.left(LANE).findings == {}
 
 
 # --- poison
 
 
 def orders(store) -> list[tuple]:
-    return [item.order for entry in store.read(LANE, (0, 0), 10) for item in entry.items]
+    return [item.order for entry in store.read(LANE, (0, 0), 10).entries for item in entry.items]
 
 
 def reasons(store) -> list[str]:
-    return [item.reason for entry in store.read(LANE, (0, 0), 10) for item in entry.items]
+    return [item.reason for entry in store.read(LANE, (0, 0), 10).entries for item in entry.items]
 
 
 BOMB = zlib.compress(b"x" * (65 * 1024 * 1024))
@@ -276,7 +264,7 @@ BOMB = zlib.compress(b"x" * (65 * 1024 * 1024))
 def test_a_payload_that_cannot_be_unpacked_is_as_many_unreadable_captures_as_it_says(store, append, payload):
     """Each of them is accounted for, under a place and name of its own, with the payload for people to look at."""
     append((3, payload), [line(10)])
-    [poison, good] = store.read(LANE, (0, 0), 10)
+    [poison, good] = store.read(LANE, (0, 0), 10).entries
     assert [(item.capture, item.reason, item.line) for item in poison.items] == [(None, "malformed", payload)] * 3
     assert len({item.order for item in poison.items}) == 3
     assert all(item.order[0] // 1_000 == poison.id[0] for item in poison.items)
@@ -330,7 +318,7 @@ def test_a_line_that_is_no_capture_is_named_and_its_neighbours_are_read(store, a
     """Malformed, or of a version that this worker does not know; it is placed where it arrived."""
     append([line(5), bad, line(20)])
     assert reasons(store) == ["", reason, ""]
-    [entry] = store.read(LANE, (0, 0), 10)
+    [entry] = store.read(LANE, (0, 0), 10).entries
     poison = entry.items[1]
     assert (poison.capture, poison.line) == (None, bad)
     assert poison.order[0] == entry.id[0] * 1_000
@@ -372,7 +360,7 @@ def test_a_count_that_is_wrong_loses_no_line(store, server, keys, number, lines,
 def test_an_entry_with_odd_fields_is_read(store, server, keys, fields):
     """One foreign entry must not stop a lane: what it does not say is taken as nothing."""
     server.xadd(keys.lane(LANE).stream, fields)
-    [entry] = store.read(LANE, (0, 0), 10)
+    [entry] = store.read(LANE, (0, 0), 10).entries
     assert [item.capture.id for item in entry.items] == ["c-10"]
 
 

@@ -15,7 +15,7 @@ from gnomon.wire import Capture, Raised, Side, encode, encode_value
 from gnomon.wire import Kind as CallKind
 from ledger import Outcome
 from worker import replay
-from worker.lanes import LaneItem
+from worker.entries import LaneItem
 from worker.replay import Replayer, timed_out, unreadable
 from worker.selection import Due
 
@@ -43,7 +43,7 @@ def replayed(client):
         if enhanced is not None:
             operation.enhanced(enhanced)
         capture = captured(legacy, op=op, kind=kind, args=args or {"user": "ann"}, **more)
-        return Replayer(client.operations, timeout_s=5.0).finding(due(capture, late=late))
+        return Replayer(client.operations, timeout_s=5.0).replay(due(capture, late=late)).finding
 
     return run
 
@@ -179,7 +179,7 @@ def test_arguments_that_enhanced_does_not_take_end_in_one_finding(client, args):
     client.operation("note.list", kind="read", user="user")(lambda user: user).enhanced(lambda user: user)
     capture = captured(returned(1), args=None)
     capture = msgspec.structs.replace(capture, args=msgspec.Raw(msgspec.json.encode(args)))
-    found = Replayer(client.operations, 1.0).finding(due(capture))
+    found = Replayer(client.operations, 1.0).replay(due(capture)).finding
     assert found.outcome in (Outcome.FAILED, Outcome.INCONCLUSIVE)
 
 
@@ -264,7 +264,7 @@ def test_a_write_refused_on_purpose_is_compared(replayed, enhanced, outcome):
 def test_an_unknown_operation_is_parked_with_its_line(client):
     """Nobody here can replay it; a person, or a newer worker, can."""
     capture = captured(returned(1), op="other.call")
-    found = Replayer(client.operations, 1.0).finding(due(capture))
+    found = Replayer(client.operations, 1.0).replay(due(capture)).finding
     assert (found.outcome, found.reason, found.operation) == (Outcome.PARKED, "unknown_operation", "other.call")
     assert found.payload == encode(capture)
 
@@ -414,7 +414,7 @@ def test_an_async_enhanced_that_takes_too_long_has_failed(client):
             ended.set()
 
     client.operation("note.list", kind="read", user="user")(lambda user: user).enhanced(enhanced)
-    found = Replayer(client.operations, timeout_s=0.05).finding(due(captured(returned(1), args={"user": "ann"})))
+    found = Replayer(client.operations, timeout_s=0.05).replay(due(captured(returned(1), args={"user": "ann"}))).finding
     assert (found.outcome, found.differences[0].enhanced["type"]) == (Outcome.FAILED, "TimeoutError")
     assert ended.is_set()
 
@@ -442,7 +442,7 @@ def test_replays_side_by_side_see_their_own_call(client):
 
     def replay_one(name: str) -> None:
         capture = captured(returned(name), id=name, args={"user": "ann"})
-        found.append(replayer.finding(due(capture)))
+        found.append(replayer.replay(due(capture)).finding)
 
     threads = [threading.Thread(target=replay_one, args=(f"c{n}",)) for n in range(4)]
     for thread in threads:

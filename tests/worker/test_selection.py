@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from gnomon.wire import Capture, Kind, Side
 from ledger import Position
-from worker.lanes import LaneEntry, LaneItem
+from worker.entries import LaneEntry, LaneItem
 from worker.selection import select
 
 

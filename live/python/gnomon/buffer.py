@@ -4,14 +4,30 @@ It also knows the process's low watermark: nothing that this process will still 
 that it will still append starts before it.
 """
 
+import itertools
 import threading
-from collections import Counter
-from dataclasses import dataclass
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
+import msgspec
+
 from gnomon.clock import AlignedClock
+from gnomon.hashing import user_digest
+from gnomon.live_call import Buffered, LiveCall
+from gnomon.readiness import EVERYBODY
+from gnomon.wire import Kind, Side
 
 WRITE_HOLDS_US: Final = 30_000_000  # a write in flight for longer stops holding everybody's replay back
+
+
+MOST_GAPS: Final = (
+    10_000  # users whose lost writes are remembered one by one; beyond, everybody of the lane is in a gap
+)
+
+#: lane and user digest → since when a write of that user may be missing, µs
+Gaps = dict[tuple[int, str], int]
 
 
 class CounterKey(NamedTuple):
@@ -23,16 +39,22 @@ class CounterKey(NamedTuple):
     counter: str
 
 
-@dataclass(frozen=True, slots=True)
-class Buffered:
-    """One encoded capture on its way to its lane; `low` is what it holds the watermark to, µs."""
+@dataclass(slots=True)
+class Alone:
+    """Calls of one operation that legacy alone answered and that were captured."""
 
-    lane: int
-    operation: str
-    epoch: int
-    user: str
-    line: bytes
-    low: int
+    calls: int = 0
+    answers: int = 0  #: of these, to reads and generate calls
+    us: int = 0
+    errors: int = 0
+
+
+class Taken(NamedTuple):
+    """What the buffer hands over at once."""
+
+    items: list[Buffered]
+    counts: Counter[CounterKey]
+    gaps: Gaps
 
 
 class Buffer:
@@ -46,61 +68,112 @@ class Buffer:
         self._items: list[Buffered] = []
         self._items_low: int | None = None
         self._counts: Counter[CounterKey] = Counter()
-        self._open: dict[int, int] = {}
-        self._next = 0
+        self._gaps: Gaps = {}
+        self._writes: dict[int, LiveCall] = {}  # in flight
+        self._alone: defaultdict[str, Alone] = defaultdict(Alone)
+        self._counted = 0  # of the items, those that are in there
+        self._numbers = itertools.count(1)
         self.captures = 0  #: waiting here or taken and not yet acknowledged
         self.size_bytes = 0  #: of those
 
-    def begin(self, *, holds: bool) -> tuple[int, int]:
-        """Stamp the start of a call and number it; one that `holds` (a write) keeps the watermark at its start."""
-        with self._lock:
-            self._next += 1
-            start = self.clock.now_us()
-            if holds:
-                self._open[self._next] = start
-            return self._next, start
+    def begin(self, live: LiveCall) -> None:
+        """Number a call and stamp its start; a write keeps the watermark there until it is offered or abandoned."""
+        live.number = next(self._numbers)
+        if live.binding.kind is Kind.WRITE:
+            with self._lock:
+                live.start = self.clock.now_us()
+                self._writes[live.number] = live
+            live.started_ns = time.monotonic_ns()
+        else:
+            live.started_ns = time.monotonic_ns()
+            live.start = self.clock.at_us(live.started_ns)
 
-    def end(self, number: int) -> int:
-        """Stamp the end of a call and hold the watermark until it is offered or abandoned."""
-        with self._lock:
-            end = self.clock.now_us()
-            self._open.setdefault(number, end)
-            return end
-
-    def abandon(self, number: int) -> None:
+    def abandon(self, live: LiveCall) -> None:
         """Let go of a call that will not be offered."""
         with self._lock:
-            self._open.pop(number, None)
+            self._writes.pop(live.number, None)
 
     def count(self, key: CounterKey) -> None:
         """Count an eligible call that ends elsewhere than in its lane."""
         with self._lock:
             self._counts[key] += 1
 
-    def offer(self, number: int, item: Buffered) -> bool | None:
-        """Take a capture. None: refused for want of room; True: the first since the buffer was last emptied."""
+    def offer(
+        self,
+        live: LiveCall,
+        size_bytes: int,
+        legacy: Side | msgspec.UnsetType,
+        enhanced: Side | msgspec.UnsetType = msgspec.UNSET,
+        serving: str = "legacy",
+        *,
+        recorded: bool = False,
+    ) -> bool | None:
+        """Stamp the end of a call and take it. None: refused for want of room; True: the first since last emptied.
+
+        End and place are given under one lock, so nothing that is still to come ends below the watermark.
+        """
         with self._lock:
-            self._open.pop(number, None)
-            if self.captures >= self._max_captures or self.size_bytes + len(item.line) > self._max_bytes:
+            if self.captures >= self._max_captures or self.size_bytes + size_bytes > self._max_bytes:
                 return None
+            end = self.clock.now_us()
+            low = live.start if self._writes.pop(live.number, None) is not None else end
             self.captures += 1
-            self.size_bytes += len(item.line)
-            self._items.append(item)
-            self._items_low = item.low if self._items_low is None else min(self._items_low, item.low)
+            self.size_bytes += size_bytes
+            self._items.append(Buffered(live, end, low, size_bytes, legacy, enhanced, serving, recorded))
+            if self._items_low is None or low < self._items_low:
+                self._items_low = low
             return len(self._items) == 1
 
-    def take(self) -> tuple[list[Buffered], Counter[CounterKey]]:
+    def answered(self) -> dict[str, Alone]:
+        """Return, by operation, the calls that legacy alone answered: counted off the caller's thread."""
+        with self._lock:
+            self._count_alone()
+            return {operation: replace(row) for operation, row in self._alone.items()}
+
+    def _count_alone(self) -> None:
+        for item in self._items[self._counted :]:
+            if item.live.alone and not item.recorded and item.legacy is not msgspec.UNSET:
+                row = self._alone[item.live.binding.name]
+                row.calls += 1
+                row.answers += item.live.binding.kind is not Kind.WRITE
+                row.us += item.legacy.duration_us
+                row.errors += item.legacy.raised is not msgspec.UNSET
+        self._counted = len(self._items)
+
+    def gap(self, lane: int, user: str, since: int) -> None:
+        """Note that a write of `user` will never be in its lane."""
+        with self._lock:
+            self._gap(lane, user, since)
+
+    def _gap(self, lane: int, user: str, since: int) -> None:
+        key = (lane, user_digest(user) if len(self._gaps) < MOST_GAPS else EVERYBODY)
+        self._gaps[key] = min(since, self._gaps.get(key, since))
+
+    def take(self) -> Taken:
         """Hand everything over; its room is free again only once `acknowledge` says so."""
         with self._lock:
-            items, self._items, self._items_low = self._items, [], None
-            counts, self._counts = self._counts, Counter()
-            return items, counts
+            self._count_alone()
+            self._counted = 0
+            taken = Taken(self._items, self._counts, self._gaps)
+            self._items, self._items_low, self._counts, self._gaps = [], None, Counter(), {}
+            return taken
+
+    @property
+    def fill(self) -> float:
+        """How full it is, by count or by bytes, from 0 to 1."""
+        return max(self.captures / self._max_captures, self.size_bytes / self._max_bytes)
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits here and everything taken was acknowledged."""
         with self._lock:
-            return self.captures == 0 and not self._items and not self._counts
+            return self.captures == 0 and not self._items and not self._counts and not self._gaps
+
+    @property
+    def writing(self) -> bool:
+        """Whether a write is in flight."""
+        with self._lock:
+            return bool(self._writes)
 
     def acknowledge(self, captures: int, size_bytes: int) -> None:
         """Free the room of captures that are in their lane, or given up."""
@@ -112,6 +185,13 @@ class Buffer:
         """Return the low watermark, µs; `taken_low` is the lowest of what was taken and not yet appended."""
         with self._lock:
             now = self.clock.now_us()
-            lows = [low for low in self._open.values() if low > now - WRITE_HOLDS_US]
+            self._let_go(now - WRITE_HOLDS_US)
+            lows = [live.start for live in self._writes.values()]
             lows += [low for low in (self._items_low, taken_low) if low is not None]
-            return min(lows, default=now)
+            return min([*lows, *self._gaps.values()], default=now)
+
+    def _let_go(self, limit: int) -> None:
+        """Open the gap of a user whose write has been in flight for too long; what it captures in the end is late."""
+        for live in [live for live in self._writes.values() if live.start <= limit]:
+            self._gap(live.lane, live.user, live.start)
+            del self._writes[live.number]

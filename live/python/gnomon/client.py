@@ -3,38 +3,33 @@
 import contextlib
 import os
 import weakref
-from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar, cast
 
-import msgspec
 import redis
 
 from gnomon.buffer import Buffer
-from gnomon.errors import FlagError, OperationError
-from gnomon.flags import SWITCHES, EnvironmentFlags, FlagDecision, FlagState, StoredFlags, changed
+from gnomon.complaints import check_complaint, keep_complaint
+from gnomon.connecting import connect
+from gnomon.errors import OperationError, UnreachableError
+from gnomon.flags import SWITCHES, EnvironmentFlags, FlagState
+from gnomon.health import Health, health_of, without_redis
+from gnomon.invoking import Invoker
 from gnomon.keys import Keys
+from gnomon.metrics import Tally, read_metrics, summary
 from gnomon.operation import Binding, Operation, wrap
-from gnomon.publisher import EXIT_DEADLINE_S, Publisher, connect
-from gnomon.scripts import STORE_FLAGS
+from gnomon.publisher import EXIT_DEADLINE_S, Publisher
+from gnomon.readiness import UserData
 from gnomon.settings import ClientSettings
-from gnomon.tap import NullTap, Tap
+from gnomon.switchboard import Flags
+from gnomon.tap import FIRST_FLAGS_S, NullTap, Tap
 from gnomon.wire import Kind, Side
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _clients: "weakref.WeakSet[Gnomon]" = weakref.WeakSet()
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    """How the client itself is: `healthy`, `degraded` (captures wait or are lost) or `off`."""
-
-    status: str
-    details: dict[str, Any] = field(default_factory=dict)
 
 
 class Gnomon:
@@ -44,6 +39,9 @@ class Gnomon:
         self._settings = settings
         self._environment = environment or EnvironmentFlags()
         self._bindings: dict[str, Binding] = {}
+        self.user_data: UserData | None = None  #: what verifies users' data; set by `verification`
+        self._state = FlagState(self._environment, settings.kill_file)
+        self.flags = Flags(settings, self._state, self._read_flags)
         self._open()
         _clients.add(self)
 
@@ -56,20 +54,28 @@ class Gnomon:
         return cls(ClientSettings.from_env(environ), EnvironmentFlags.from_env(environ))
 
     def _open(self) -> None:
-        self._state = FlagState(self._environment, self._settings.kill_file)
-        self.flags = Flags(self._settings, self._state)
+        """Begin to capture: in this process, and anew in each child of it."""
+        settings = self._settings
+        self.invoker = Invoker(places=settings.enhanced_threads, dual_timeout_s=settings.dual_timeout_s)
         self._publisher: Publisher | None = None
-        self._tap = NullTap()
-        self._tally: Counter[str] = Counter()
-        if self._settings.redis_url is not None and self._settings.capture:
-            buffer = Buffer(max_captures=self._settings.buffer_captures, max_bytes=self._settings.buffer_bytes)
-            self._publisher = Publisher(self._settings, self._state, buffer)
-            self._tap = Tap(self._settings, self._state, buffer, self._publisher)
-            self._tally = self._tap.tally
+        self._buffer: Buffer | None = None
+        self.tap = NullTap()
+        if settings.redis_url is not None and settings.capture:
+            self._buffer = Buffer(max_captures=settings.buffer_captures, max_bytes=settings.buffer_bytes)
+            tally = Tally(self._buffer.answered)
+            self._publisher = Publisher(settings, self._state, self._buffer, tally)
+            self.tap = Tap(settings, self._state, self._buffer, self._publisher, tally)
 
     def _after_fork(self) -> None:
-        """Begin anew in a child: the parent publishes what it had captured, under its own name."""
+        """Begin anew in a child, with the flags as the parent knew them; the parent publishes what it had captured."""
+        self._state.standing.own.clear()
+        self.tap.disown()
         self._open()
+
+    def _read_flags(self) -> None:
+        if self._publisher is not None and not self._state.known:
+            self._publisher.start()
+            self._publisher.await_answer(FIRST_FLAGS_S)
 
     @property
     def operations(self) -> Mapping[str, Binding]:
@@ -94,12 +100,12 @@ class Gnomon:
         reads and generate calls; `rejects` the exceptions by which a write says no on purpose. Raises OperationError.
         """
         checked = _checked_kind(name, kind)
-        if name in self._bindings:
-            raise OperationError(name, "is registered already")
+        self._check_new(name)
         if flag is not None and flag not in SWITCHES:
             raise OperationError(name, f"unknown flag {flag!r}; known are {', '.join(SWITCHES)}")
 
         def decorate(legacy: Callable[P, R]) -> Operation[P, R]:
+            self._check_new(name)
             binding = Binding(
                 name=name,
                 kind=checked,
@@ -111,26 +117,70 @@ class Gnomon:
                 rejects=rejects,
             )
             self._bindings[name] = binding
-            binding.wrapped = wrap(binding, lambda: self._tap)
+            binding.wrapped = wrap(binding, self)
             return cast("Operation[P, R]", binding.wrapped)
 
         return decorate
 
+    def _check_new(self, name: str) -> None:
+        if name in self._bindings:
+            raise OperationError(name, "is registered already")
+
+    def verification(self, user_data: UserData) -> None:
+        """Have users' data verified before enhanced serves them; raises OperationError where that is done already."""
+        if self.user_data is not None:
+            raise OperationError("verification", "user data is registered already")
+        self.user_data = user_data
+
+    def stand_aside(self) -> None:
+        """Capture and serve nothing in this process: it replays, and what it replays may call other operations."""
+        self.tap = NullTap()
+
     def record(self, name: str, args: dict[str, Any], outcome: Side) -> None:
         """Capture a call of `name` whose legacy outcome was recorded elsewhere; nothing is called."""
-        if isinstance(self._tap, Tap):
-            self._tap.record(self._bindings[name], args, outcome)
+        if isinstance(self.tap, Tap):
+            self.tap.record(self._bindings[name], args, outcome)
 
-    def metrics(self) -> dict[str, int]:
-        """Return what this process counted: eligible calls and where each went."""
-        return dict(self._tally)
+    def metrics(self, *, everywhere: bool = False) -> dict[str, Any]:
+        """Return what this process counted, or all processes of the namespace: see `gnomon.metrics.summary`.
+
+        Of other processes what they told last, up to a second ago; raises FlagError where Redis does not answer.
+        """
+        return summary(self._everywhere() if everywhere else self.tap.tally.counts())
+
+    def _everywhere(self) -> dict[str, int]:
+        if self._settings.redis_url is None:
+            return self.tap.tally.counts()
+        own = self.tap.tally.changes()  # what the others cannot know yet
+        with contextlib.closing(connect(self._settings.redis_url)) as server:
+            try:
+                return _added(read_metrics(server, Keys(self._settings.namespace)), own)
+            except (redis.RedisError, OSError) as error:
+                raise UnreachableError(f"metrics of all processes: Redis does not answer ({_name(error)})") from error
 
     def health(self) -> Health:
-        """Return how capture is doing in this process; asks nobody."""
-        if self._publisher is None:
-            return Health("off", {"reason": "no Redis configured" if self._settings.capture else "capture is off"})
-        details = {"redis": "unreachable" if self._publisher.failing else "ok", "flags_age_s": self._state.age_s}
-        return Health("degraded" if self._publisher.failing else "healthy", details)
+        """Return how this process is doing; asks nobody."""
+        if self._publisher is None or self._buffer is None:
+            return without_redis(capture=self._settings.capture)
+        return health_of(self._publisher, self._buffer, self._state, self._breakers())
+
+    def _breakers(self) -> dict[str, str]:
+        return {name: str(self.invoker.breaker(name).state) for name in self._bindings}
+
+    def complain(self, user_id: str, text: str) -> None:
+        """Note a user's complaint about what enhanced answered; from now on legacy serves that user.
+
+        Raises FlagError for a bad user id, UnreachableError where Redis does not answer: then nothing was noted.
+        """
+        check_complaint(user_id, text)
+        if self._settings.redis_url is None:
+            raise UnreachableError("a complaint cannot be kept: GNOMON_REDIS_URL is not set")
+        with contextlib.closing(connect(self._settings.redis_url)) as server:
+            try:
+                keep_complaint(server, Keys(self._settings.namespace), user_id, text)
+            except (redis.RedisError, OSError) as error:
+                raise UnreachableError(f"a complaint cannot be kept: {_name(error)}") from error
+        self.tap.tally.add("complaints")
 
     def flush(self, timeout_s: float = EXIT_DEADLINE_S) -> bool:
         """Wait until everything captured so far lies in its lane; False where `timeout_s` was too short."""
@@ -139,7 +189,7 @@ class Gnomon:
     def close(self, timeout_s: float = EXIT_DEADLINE_S) -> None:
         """Flush, then end the heartbeat. Calls go on working, uncaptured."""
         if self._publisher is not None:
-            self._tap = NullTap()
+            self.tap.close()
             self._publisher.close(timeout_s)
 
 
@@ -150,44 +200,12 @@ def _checked_kind(name: str, kind: Kind | str) -> Kind:
         raise OperationError(name, f"kind={kind!r}; expected one of {', '.join(Kind)}") from None
 
 
-class Flags:
-    """The flags: read from memory, changed in Redis."""
-
-    def __init__(self, settings: ClientSettings, state: FlagState) -> None:
-        self._settings = settings
-        self._state = state
-
-    def for_user(self, user: str) -> dict[str, FlagDecision]:
-        """Return, for each flag, whether `user` is inside its rollout, and why."""
-        return {flag: self._state.decide(flag, user) for flag in SWITCHES}
-
-    def update_flags(self, **changes: Any) -> StoredFlags:
-        """Store changed flags for every process; returns what is stored now.
-
-        Raises FlagError for an unknown flag, a wrong value, a raised share, or an unreachable Redis.
-        """
-        if self._settings.redis_url is None:
-            raise FlagError("flags cannot be stored: GNOMON_REDIS_URL is not set")
-        with contextlib.closing(connect(self._settings.redis_url)) as server:
-            try:
-                return store_flags(server, Keys(self._settings.namespace), changes)
-            except (redis.RedisError, OSError) as error:
-                raise FlagError(f"flags cannot be stored: Redis does not answer ({type(error).__name__})") from error
+def _added(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in {*one, *other}}
 
 
-def read_flags(server: "redis.Redis", keys: Keys) -> StoredFlags:
-    """Return the flags as stored, the first version where none are."""
-    document = cast("bytes | None", server.get(keys.flags))
-    return msgspec.json.decode(document, type=StoredFlags) if document else StoredFlags()
-
-
-def store_flags(server: "redis.Redis", keys: Keys, changes: Mapping[str, Any]) -> StoredFlags:
-    """Change stored flags by compare-and-set, again until nobody else was faster."""
-    while True:
-        stored = read_flags(server, keys)
-        wanted = changed(stored, changes)
-        if server.eval(STORE_FLAGS, 1, keys.flags, stored.version, msgspec.json.encode(wanted)):
-            return wanted
+def _name(error: Exception) -> str:
+    return type(error).__name__
 
 
 def _renew_after_fork() -> None:

@@ -12,7 +12,7 @@ _DECAY: Final = 1.05  # an old sample's error grows, so that drift between the c
 
 
 class AlignedClock:
-    """Microseconds since the epoch, as Redis counts them. Not locked: its owner calls it under one lock."""
+    """Microseconds since the epoch, as Redis counts them. Its owner calls it under one lock, but for a glance."""
 
     def __init__(self) -> None:
         self._offset_us = time.time_ns() // _NS - time.monotonic_ns() // _NS
@@ -28,6 +28,14 @@ class AlignedClock:
         """Return the time, later than every time returned before."""
         self._last_us = max(self._last_us + 1, time.monotonic_ns() // _NS + self._offset_us)
         return self._last_us
+
+    def at_us(self, monotonic_ns: int) -> int:
+        """Return the time at a reading of the monotonic clock; without a lock, and not unlike others.
+
+        Never before what was stamped last: where the clock has just been set back, a read would seem to have begun
+        before the write ended that its own thread had waited for.
+        """
+        return max(self._last_us, monotonic_ns // _NS + self._offset_us)
 
     def align(self, server_us: int, sent_ns: int, received_ns: int) -> None:
         """Take in one reading of the server's clock, between two monotonic readings of ours."""

@@ -4,6 +4,7 @@ GnomonError
 ├── ConfigurationError   an environment variable or option that cannot be used
 ├── OperationError       a callable that cannot be wrapped, or an operation registered wrongly
 ├── FlagError            a flag change that is refused
+├── UnreachableError     Redis does not answer a question that a person asked
 └── WireError            bytes in a lane that are no capture this version can read
 """
 
@@ -31,6 +32,10 @@ class OperationError(GnomonError):
 
 class FlagError(GnomonError):
     """A flag change names an unknown flag, has a value of the wrong kind, or would raise the share."""
+
+
+class UnreachableError(GnomonError):
+    """Redis is not configured, or does not answer; live calls never see this."""
 
 
 class WireError(GnomonError):

@@ -4,6 +4,7 @@ Each is the first 8 bytes, big-endian, of SHA-1 over `salt.user`, modulo the siz
 so that no choice correlates with another. Golden vectors: `live/wire/hashes.json`.
 """
 
+from functools import lru_cache
 from hashlib import sha1
 from typing import Final
 
@@ -16,6 +17,7 @@ DIGEST_SALT: Final = "gnomon.user"
 BUCKETS: Final = 100_000
 SAMPLES: Final = 1_000_000
 CLUSTERS: Final = 256
+REMEMBERED: Final = 8_192  # users: a live process sees the same ones again within seconds
 
 
 def stable_hash(salt: str, user: str, size: int) -> int:
@@ -24,11 +26,13 @@ def stable_hash(salt: str, user: str, size: int) -> int:
     return int.from_bytes(sha1(f"{salt}.{user}".encode("utf-8", "surrogatepass")).digest()[:8], "big") % size  # noqa: S324
 
 
+@lru_cache(REMEMBERED)
 def lane_of(user: str, lanes: int) -> int:
     """Return the lane that all captures of `user` go to."""
     return stable_hash(LANE_SALT, user, lanes)
 
 
+@lru_cache(REMEMBERED)
 def bucket_of(user: str) -> int:
     """Return the rollout bucket of `user`: served when below its flag's share of 100,000."""
     return stable_hash(BUCKET_SALT, user, BUCKETS)
@@ -44,6 +48,7 @@ def cluster_of(user: str) -> int:
     return stable_hash(CLUSTER_SALT, user, CLUSTERS)
 
 
+@lru_cache(REMEMBERED)
 def user_digest(user: str) -> str:
     """Return 16 hexadecimal digits that stand for `user` wherever the id itself must not appear."""
     return sha1(f"{DIGEST_SALT}.{user}".encode("utf-8", "surrogatepass")).hexdigest()[:16]  # noqa: S324

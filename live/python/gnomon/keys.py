@@ -43,6 +43,20 @@ class LaneKeys:
         """A hash capture id → finding: what a drain has found and not yet committed."""
         return f"{self.prefix}:journal"
 
+    @property
+    def gaps(self) -> str:
+        """A hash user digest (`*` for everybody) → µs: since when writes of a user may be missing from the lane."""
+        return f"{self.prefix}:gaps"
+
+    @property
+    def writes(self) -> str:
+        """Sorted set: user digest and producer → end of their last write done, µs; of a minute before the cut."""
+        return f"{self.prefix}:writes"
+
+    def users(self, producer: str) -> str:
+        """Sorted set: user digest → when `producer` last appended a capture of theirs, ms; kept for two hours."""
+        return f"{self.prefix}:users:{producer}"
+
     def high_water(self, producer: str) -> str:
         """The sequence number of the last batch taken from `producer`."""
         return f"{self.prefix}:high:{producer}"
@@ -74,8 +88,43 @@ class Keys:
 
     @property
     def flags(self) -> str:
-        """The stored flags, one JSON document."""
+        """The stored flags: a hash of `version` and `document`."""
         return f"{{gnomon:{self.namespace}}}:flags"
+
+    @property
+    def readiness(self) -> str:
+        """Who may be served by enhanced: a hash of `version` and `document`."""
+        return f"{{gnomon:{self.namespace}}}:readiness"
+
+    @property
+    def readiness_lease(self) -> str:
+        """The token of the worker that writes the readiness; expires."""
+        return f"{{gnomon:{self.namespace}}}:readiness:lease"
+
+    @property
+    def unready(self) -> str:
+        """The exceptions: a hash user digest → µs, since when enhanced may lack a write; `version` grows with it."""
+        return f"{{gnomon:{self.namespace}}}:unready"
+
+    @property
+    def dead(self) -> str:
+        """A hash producer → what it last said, as JSON: live processes that ended without saying goodbye."""
+        return f"{{gnomon:{self.namespace}}}:dead"
+
+    @property
+    def metrics(self) -> str:
+        """A hash of what all live processes counted together."""
+        return f"{{gnomon:{self.namespace}}}:metrics"
+
+    @property
+    def complaints(self) -> str:
+        """A list of users' complaints, oldest first, each one JSON document."""
+        return f"{{gnomon:{self.namespace}}}:complaints"
+
+    @property
+    def changes(self) -> str:
+        """The channel that tells live processes to look at flags, readiness and exceptions at once."""
+        return f"{{gnomon:{self.namespace}}}:changes"
 
     @property
     def queue(self) -> str:

@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import typing
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
@@ -10,6 +9,8 @@ from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 import msgspec
 
 from gnomon.errors import OperationError
+from gnomon.invoking import Invoker
+from gnomon.results import Check, check_of, declared_types
 from gnomon.tap import NullTap
 from gnomon.wire import Kind
 
@@ -51,15 +52,21 @@ class Binding:
     signature: inspect.Signature = field(init=False)
     defaults: dict[str, Any] = field(init=False)
     required: frozenset[str] = field(init=False)
+    _all_positional: int = field(init=False)
     _types: dict[str, Any] | None = field(init=False, default=None)
+    _valid: Check | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
+        if not callable(self.legacy):
+            raise OperationError(self.name, f"wraps a callable, not a {type(self.legacy).__name__}")
         self.signature = inspect.signature(self.legacy)
         self._check()
         plain = [p for p in self.signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         self.parameters = tuple(p.name for p in plain if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD)
         self.defaults = {p.name: p.default for p in plain if p.default is not inspect.Parameter.empty}
         self.required = frozenset(p.name for p in plain if p.default is inspect.Parameter.empty)
+        #: so many positional arguments are all that there are: the usual call, and the quickest to name
+        self._all_positional = len(plain) if len(plain) == len(self.parameters) else -1
 
     def _check(self) -> None:
         for parameter in self.signature.parameters.values():
@@ -78,6 +85,8 @@ class Binding:
 
     def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
         """Return a call's arguments by name, defaults filled in; None for a call that the callable will refuse."""
+        if not kwargs and len(args) == self._all_positional:
+            return dict(zip(self.parameters, args, strict=True))
         if len(args) > len(self.parameters):
             return None
         given = dict(zip(self.parameters, args, strict=False))
@@ -95,15 +104,19 @@ class Binding:
     def typed(self, args: dict[str, Any]) -> dict[str, Any]:
         """Return arguments read from JSON in the types that the legacy callable declares, where it declares them."""
         if self._types is None:
-            self._types = _declared_types(self.legacy)
+            self._types = declared_types(self.legacy)
         return {name: _converted(value, self._types.get(name, Any)) for name, value in args.items()}
 
+    def valid(self, value: Any) -> bool:
+        """Tell whether what enhanced returned may take the place of what legacy would have."""
+        if self._valid is None:
+            self._valid = check_of(self.legacy)
+        return self._valid(value)
 
-def _declared_types(legacy: Callable[..., Any]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(legacy)
-    except (NameError, TypeError):  # annotations that cannot be resolved leave plain JSON types
-        return {}
+    @property
+    def is_async(self) -> bool:
+        """Whether legacy is a coroutine function."""
+        return inspect.iscoroutinefunction(self.legacy)
 
 
 def _converted(value: Any, declared: Any) -> Any:
@@ -113,10 +126,22 @@ def _converted(value: Any, declared: Any) -> Any:
         return value
 
 
-def wrap(binding: Binding, tap: Callable[[], NullTap]) -> Operation[Any, Any]:
+class Desk(Protocol):
+    """What a wrapper needs of its client: replaced after a fork and on close, so asked at each call."""
+
+    @property
+    def tap(self) -> NullTap:
+        """What captures."""
+
+    @property
+    def invoker(self) -> Invoker:
+        """What invokes both systems."""
+
+
+def wrap(binding: Binding, desk: Desk) -> Operation[Any, Any]:
     """Return the wrapped callable of `binding`: name, docstring, signature, hints and asyncness are legacy's."""
-    function = _async_wrapper if inspect.iscoroutinefunction(binding.legacy) else _sync_wrapper
-    wrapped = functools.wraps(binding.legacy)(function(binding, tap))
+    function = _async_wrapper if binding.is_async else _sync_wrapper
+    wrapped = functools.wraps(binding.legacy)(function(binding, desk))
     wrapped.enhanced = functools.partial(_register, binding)  # type: ignore[attr-defined]
     return cast("Operation[Any, Any]", wrapped)
 
@@ -126,18 +151,23 @@ def _register(binding: Binding, fn: F) -> F:
         raise OperationError(binding.name, "has an enhanced callable already")
     if not callable(fn):
         raise OperationError(binding.name, f"enhanced takes a callable, not a {type(fn).__name__}")
+    if binding.flag is not None and inspect.iscoroutinefunction(fn) is not binding.is_async:
+        kinds = ("async", "sync") if binding.is_async else ("sync", "async")
+        raise OperationError(binding.name, f"legacy is {kinds[0]} and enhanced {kinds[1]}: it could never serve")
     binding.enhanced = fn
     return fn
 
 
-def _sync_wrapper(binding: Binding, tap: Callable[[], NullTap]) -> Callable[..., Any]:
+def _sync_wrapper(binding: Binding, desk: Desk) -> Callable[..., Any]:
     legacy = binding.legacy
 
     def operation(*args: Any, **kwargs: Any) -> Any:
-        used = tap()
+        used = desk.tap
         live = used.begin(binding, args, kwargs)
         if live is None:
             return legacy(*args, **kwargs)
+        if not live.alone:
+            return desk.invoker.serve(used, live, args, kwargs)
         try:
             value = legacy(*args, **kwargs)
         except BaseException as error:
@@ -149,14 +179,16 @@ def _sync_wrapper(binding: Binding, tap: Callable[[], NullTap]) -> Callable[...,
     return operation
 
 
-def _async_wrapper(binding: Binding, tap: Callable[[], NullTap]) -> Callable[..., Any]:
+def _async_wrapper(binding: Binding, desk: Desk) -> Callable[..., Any]:
     legacy = binding.legacy
 
     async def operation(*args: Any, **kwargs: Any) -> Any:
-        used = tap()
+        used = desk.tap
         live = used.begin(binding, args, kwargs)
         if live is None:
             return await legacy(*args, **kwargs)
+        if not live.alone:
+            return await desk.invoker.serve_async(used, live, args, kwargs)
         try:
             value = await legacy(*args, **kwargs)
         except BaseException as error:

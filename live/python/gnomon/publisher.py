@@ -10,19 +10,25 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Mapping
+from contextlib import suppress
 from secrets import token_hex
 from typing import Any, Final
 
+import msgspec
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from gnomon.buffer import Buffer
+from gnomon.connecting import SOCKET_TIMEOUT_S, connect
 from gnomon.flags import FlagState
 from gnomon.hints import drain_hint
 from gnomon.keys import Keys
+from gnomon.listener import Listener
+from gnomon.live_call import Scribe
+from gnomon.metrics import ENDS, Tally
 from gnomon.outbox import Batch, Outbox
-from gnomon.scripts import APPEND, BEAT, LEAVE
+from gnomon.readiness import MOST_EXCEPTIONS
+from gnomon.scripts import APPEND, BEAT, LEAVE, MARK_UNREADY
 from gnomon.settings import ClientSettings
 from gnomon.tap import WakeUp
 
@@ -33,25 +39,24 @@ BEAT_S: Final = 0.25
 BEAT_LIFETIME_MS: Final = 10_000  # a process unheard of for so long holds nobody back: longer than a Redis restart
 HINT_LIFETIME_MS: Final = 10_000
 HIGH_WATER_LIFETIME_MS: Final = 86_400_000
-SOCKET_TIMEOUT_S: Final = 2.0
 LONGEST_BACKOFF_S: Final = 1.0
 EXIT_DEADLINE_S: Final = 2.0
+KILL_FILE_S: Final = 0.5  # promised is every second
 
 
-def connect(url: str) -> "redis.Redis":
-    """Return a client whose every answer has a deadline and which leaves retrying to its caller."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=SOCKET_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),
-    )
+def _flat(pairs: Mapping[str, str | int]) -> list[str | int]:
+    return [part for pair in pairs.items() for part in pair]
+
+
+def _version(text: bytes) -> int:
+    """Return a version as stored; what is no number is older than any."""
+    return int(text) if text.isdigit() else -1
 
 
 class Publisher(WakeUp):
     """Owns the thread; lives from the first captured call, in each process of its own after a fork."""
 
-    def __init__(self, settings: ClientSettings, flags: FlagState, buffer: Buffer) -> None:
+    def __init__(self, settings: ClientSettings, flags: FlagState, buffer: Buffer, tally: Tally) -> None:
         assert settings.redis_url is not None
         self._settings = settings
         self._flags = flags
@@ -60,18 +65,30 @@ class Publisher(WakeUp):
         self._redis = connect(settings.redis_url)
         self._append = self._redis.register_script(APPEND)
         self._beat = self._redis.register_script(BEAT)
-        self._outbox = Outbox()
+        self._mark = self._redis.register_script(MARK_UNREADY)
+        self._tally = tally
+        self._listener = Listener(connect(settings.redis_url), self._keys.changes, self.look)
+        self._scribe = Scribe(settings)
+        self._outbox = Outbox(lambda item: self._scribe.line(self.producer, item))
         self._event = threading.Event()
         self._stop = threading.Event()
         self._round_done = threading.Condition()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._began = float("-inf")
         self._closed = False
         self._pid = os.getpid()
         self._lowest = 0
         self._beaten_ns = 0
+        self._beats = 0
+        self._telling: dict[str, int] | None = None  # counts of a beat that was not answered yet
+        #: own exceptions on their way back: digest → version that holds them, and since when
+        self._marked: dict[str, tuple[int, int]] = {}
         self._failures = 0
+        self._asked = threading.Event()  # Redis was asked once, whatever it answered
         self._idle = True
+        self._looked = float("-inf")
+        self._host = socket.gethostname()
         self.producer = token_hex(6)
         self.refusal = "publish_failed"
 
@@ -83,25 +100,48 @@ class Publisher(WakeUp):
             return
         with self._starting:
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="gnomon-publisher", daemon=True)
-                self._thread.start()
-                atexit.register(self.close)
+                self._began = time.monotonic()
+                thread = threading.Thread(target=self._run, name="gnomon-publisher", daemon=True)
+                with suppress(RuntimeError):  # the machine has no thread left: the next call tries again
+                    thread.start()
+                    self._thread = thread
+                    atexit.register(self.close)
+                    self._listener.start()
 
     def set(self) -> None:
         """Wake the thread."""
         self._event.set()
 
+    def await_answer(self, timeout_s: float) -> None:
+        """Wait until Redis was asked for the first time, no longer than so long after the thread began to ask."""
+        self._asked.wait(max(0.0, self._began + timeout_s - time.monotonic()))
+
     # --- called by whoever shuts down or waits
+
+    def look(self) -> None:
+        """Have the thread beat now: something has changed in Redis."""
+        self._beaten_ns = 0
+        self._event.set()
 
     @property
     def failing(self) -> bool:
         """Whether the last attempt to reach Redis failed."""
         return self._failures > 0
 
+    @property
+    def began(self) -> bool:
+        """Whether Redis was asked at all."""
+        return self._asked.is_set()
+
+    @property
+    def backlog(self) -> int:
+        """How many captures wait here."""
+        return self._buffer.captures
+
     def flush(self, timeout_s: float) -> bool:
         """Wait until all that was captured so far is in its lane; False where that took too long."""
         if self._thread is None:
-            return True
+            return self._published()
         deadline = time.monotonic() + timeout_s
         with self._round_done:
             while not self._published() and time.monotonic() < deadline:
@@ -115,11 +155,13 @@ class Publisher(WakeUp):
             return
         published = self.flush(timeout_s)
         self._closed = True
+        self._listener.stop()
         self._event.set()
         self._stop.set()
         if self._thread is not None:
             self._thread.join(SOCKET_TIMEOUT_S * 2)
-            self._leave()
+            if published and not self._buffer.writing:  # else it is missed, and whom it may have lost is looked into
+                self._leave()
         if not published:
             log.warning("gnomon.close_lost captures=%d", self._buffer.captures)
         self._redis.close()
@@ -138,47 +180,102 @@ class Publisher(WakeUp):
 
     def _round(self) -> None:
         try:
-            self._flags.look_at_kill_file()
+            self._look_at_kill_file()
+            self._mark_exceptions()
             self._heartbeat()
             self._publish()
             self._failures = 0
-        except (redis.RedisError, OSError, ValueError) as error:
+        except Exception as error:  # whatever it is, the next round may go well; without this thread nothing does
             self._failures += 1
             if self._failures == 1:
-                log.warning("gnomon.redis_unreachable error=%s", type(error).__name__)
+                event = "redis_unreachable" if isinstance(error, redis.RedisError | OSError) else "publishing_failed"
+                log.warning("gnomon.%s error=%s", event, type(error).__name__)
         finally:
+            self._asked.set()
             with self._round_done:
                 self._idle = self._outbox.empty
                 self._round_done.notify_all()
+
+    def _look_at_kill_file(self) -> None:
+        now = time.monotonic()
+        if now - self._looked >= KILL_FILE_S:
+            self._looked = now
+            self._flags.look_at_kill_file()
+
+    def _mark_exceptions(self) -> None:
+        """Tell everybody whom enhanced may lack a write of; forgotten here once it has come back."""
+        standing = self._flags.standing
+        own = list(standing.own.items())
+        fresh = {digest: since for digest, since in own if since > self._marked.get(digest, (0, -1))[1]}
+        if fresh:
+            pairs = [part for pair in fresh.items() for part in pair]
+            version = int(self._mark(keys=[self._keys.unready], args=[self._keys.changes, MOST_EXCEPTIONS, *pairs]))
+            self._marked |= {digest: (version, since) for digest, since in fresh.items()}
+            self._beaten_ns = 0
 
     def _heartbeat(self) -> None:
         sent_ns = time.monotonic_ns()
         if sent_ns - self._beaten_ns < BEAT_S * 1e9 * 0.9:
             return
         watermark = self._buffer.low_watermark(self._outbox.low)
-        keys = [self._keys.producer(self.producer), self._keys.producers, self._keys.watermarks, self._keys.flags]
-        seconds, micros, lowest, flags = self._beat(keys=keys, args=self._beat_args(watermark))
-        received_ns = time.monotonic_ns()
-        self._buffer.clock.align(int(seconds) * 1_000_000 + int(micros), sent_ns, received_ns)
-        self._lowest = int(float(lowest or 0))
-        self._flags.take(flags)
+        if self._telling is None:
+            self._telling = self._tally.changes()
+            self._beats += 1  # a beat whose answer was lost is repeated with its number, and counts once
+        counted = self._telling
         self._beaten_ns = sent_ns
+        try:
+            answer = self._beat(keys=self._beat_keys(), args=self._beat_args(watermark, counted))
+        except (redis.RedisError, OSError):
+            self._beaten_ns = 0
+            raise
+        received_ns = time.monotonic_ns()
+        self._buffer.clock.align(int(answer[0]) * 1_000_000 + int(answer[1]), sent_ns, received_ns)
+        self._lowest = int(float(answer[2] or 0))
+        self._tally.told(counted)
+        self._telling = None
+        self._take(answer[3:])
 
-    def _beat_args(self, watermark: int) -> list[str | int]:
+    def _take(self, documents: list[Any]) -> None:
+        """Take in flags, readiness and exceptions, each a version and what is new."""
+        flags_at, flags, ready_at, readiness, excepted_at, excepted = documents
+        standing = self._flags.standing
+        self._flags.take_readiness(_version(ready_at), readiness)
+        excepted_version = _version(excepted_at)
+        if excepted_version != standing.exceptions_version:
+            standing.take_exceptions(excepted_version, excepted)
+        standing.told({digest: since for digest, (at, since) in self._marked.items() if at <= excepted_version})
+        self._marked = {digest: mark for digest, mark in self._marked.items() if digest in standing.own}
+        self._flags.take(_version(flags_at), flags)
+
+    def _beat_keys(self) -> list[str]:
+        keys = self._keys
+        shared = [keys.producers, keys.watermarks, keys.flags, keys.readiness, keys.unready, keys.dead, keys.metrics]
+        return [keys.producer(self.producer), *shared]
+
+    def _beat_args(self, watermark: int, counted: dict[str, int]) -> list[str | int]:
+        flags, standing = self._flags.stored, self._flags.standing
+        known = [flags.version, standing.shared.version, standing.exceptions_version]
         facts: dict[str, str | int] = {
             "watermark": watermark,
-            "flags": self._flags.stored.version,
-            "pid": os.getpid(),
-            "host": socket.gethostname(),
+            "flags": flags.version,
+            "readiness": standing.shared.version,
+            "pid": self._pid,
+            "host": self._host,
             "build": self._settings.build,
             "clock_error_us": int(min(self._buffer.clock.error_us, 1e9)),
             "buffered": self._buffer.captures,
+            "killed": int(self._flags.killed),
+            "funnel": self._funnel(),
         }
-        return [self.producer, BEAT_LIFETIME_MS, watermark, *(part for fact in facts.items() for part in fact)]
+        numbers: list[str | int] = [self.producer, BEAT_LIFETIME_MS, watermark, *known, self._beats, len(counted)]
+        return [*numbers, *_flat(counted), *_flat(facts)]
+
+    def _funnel(self) -> str:
+        counts = self._tally.counts()
+        return msgspec.json.encode({name: counts[name] for name in ("eligible", *ENDS) if name in counts}).decode()
 
     def _publish(self) -> None:
-        items, counts = self._buffer.take()
-        self._outbox.put(items, counts)
+        self._outbox.put(self._buffer.take())
         while due := list(self._outbox.due()):
             full = self._send(due)
             self.refusal = "shed" if full else "publish_failed"
@@ -205,7 +302,8 @@ class Publisher(WakeUp):
     def _append_keys(self, lane: int) -> list[str]:
         keys = self._keys.lane(lane)
         high_water = keys.high_water(self.producer)
-        return [keys.stream, keys.state, keys.funnel, keys.scheduled, high_water, self._keys.queue]
+        users = keys.users(self.producer)
+        return [keys.stream, keys.state, keys.funnel, keys.scheduled, high_water, self._keys.queue, keys.gaps, users]
 
     def _append_args(self, lane: int, batch: Batch) -> list[str | int | bytes]:
         args: list[str | int | bytes] = [
@@ -215,11 +313,13 @@ class Publisher(WakeUp):
             HINT_LIFETIME_MS,
             HIGH_WATER_LIFETIME_MS,
             drain_hint(lane, self._keys.queue),
-            batch.captures,
+            sum(entry.captures for entry in batch.entries),
             len(batch.entries),
+            len(batch.gaps),
         ]
         for entry in batch.entries:
             args += [entry.user_digest, entry.captures, entry.payload]
+        args += _flat(batch.gaps)
         for key, count in batch.counts.items():
             args += [f"{key.operation}|{key.epoch}|{key.counter}", count]
         return args

@@ -6,28 +6,40 @@ beats because they set rather than add.
 
 from typing import Final
 
-# KEYS stream, state, funnel, scheduled, high water, queue · ARGV batch number, byte cap, watermark, hint lifetime ms,
-# high-water lifetime ms, hint ("" for none), captures, entries, then user digest, captures and payload of each entry,
-# then funnel field and increment pairs. Returns "full", "repeated", "appended" or "hinted".
+# KEYS stream, state, funnel, scheduled, high water, queue, gaps, users · ARGV batch number, byte cap, watermark, hint
+# lifetime ms, high-water lifetime ms, hint ("" for none), captures, entries, gaps, then user digest, captures and
+# payload of each entry, then digest and µs of each gap, then funnel field and increment pairs. Returns "full",
+# "repeated", "appended" or "hinted".
 APPEND: Final = """
 local seq = tonumber(ARGV[1])
 local high = tonumber(redis.call('GET', KEYS[5]) or '0')
 if seq <= high then return 'repeated' end
 local state = redis.call('HMGET', KEYS[2], 'appended', 'trimmed', 'captured')
 local appended, trimmed, captured = tonumber(state[1] or '0'), tonumber(state[2] or '0'), tonumber(state[3] or '0')
-local entries = tonumber(ARGV[8])
+local entries, gaps = tonumber(ARGV[8]), tonumber(ARGV[9])
 local size = 0
-for i = 0, entries - 1 do size = size + #ARGV[11 + 3 * i] end
+for i = 0, entries - 1 do size = size + #ARGV[12 + 3 * i] end
 if entries > 0 and appended - trimmed + size > tonumber(ARGV[2]) then return 'full' end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 for i = 0, entries - 1 do
-  local payload = ARGV[11 + 3 * i]
+  local payload = ARGV[12 + 3 * i]
   appended = appended + #payload
-  redis.call('XADD', KEYS[1], '*', 'u', ARGV[9 + 3 * i], 'n', ARGV[10 + 3 * i], 'w', ARGV[3],
+  redis.call('XADD', KEYS[1], '*', 'u', ARGV[10 + 3 * i], 'n', ARGV[11 + 3 * i], 'w', ARGV[3],
              'b', string.format('%.0f', appended), 'p', payload)
+  redis.call('ZADD', KEYS[8], now, ARGV[10 + 3 * i])
+end
+if entries > 0 then
+  redis.call('PEXPIRE', KEYS[8], 7200000)
+  if seq % 64 == 0 then redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', now - 3600000) end
+end
+for i = 10 + 3 * entries, 8 + 3 * entries + 2 * gaps, 2 do
+  local since = redis.call('HGET', KEYS[7], ARGV[i])
+  if not since or tonumber(ARGV[i + 1]) < tonumber(since) then redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1]) end
 end
 redis.call('HSET', KEYS[2], 'appended', string.format('%.0f', appended),
            'captured', string.format('%.0f', captured + tonumber(ARGV[7])))
-for i = 9 + 3 * entries, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
+for i = 10 + 3 * entries + 2 * gaps, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
 redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[5])
 if entries > 0 and ARGV[6] ~= '' and redis.call('SET', KEYS[4], '1', 'NX', 'PX', ARGV[4]) then
   redis.call('LPUSH', KEYS[6], ARGV[6])
@@ -36,23 +48,49 @@ end
 return 'appended'
 """
 
-# KEYS own heartbeat, producers, watermarks, flags · ARGV producer ("" to only look), lifetime ms, watermark µs, then
-# field and value pairs. Returns the server's time (s, µs), the lowest live watermark, the stored flags; "" for none.
+# KEYS own heartbeat, producers, watermarks, flags, readiness, unready, dead, metrics · ARGV producer ("" to only look),
+# lifetime ms, watermark µs, versions known of flags, readiness and unready, number of this beat, metrics, then metric
+# and increment pairs, then field and value pairs of the heartbeat. A producer unheard of is moved to the dead, with
+# what it said last. Returns the server's time (s, µs), the lowest live watermark ("" for none), version and document
+# of the flags, of the readiness, and version and fields of the exceptions; a document is "" where its version is known.
 BEAT: Final = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
-  redis.call('ZREM', KEYS[2], dead)
-  redis.call('ZREM', KEYS[3], dead)
-end
 if ARGV[1] ~= '' then
-  redis.call('HSET', KEYS[1], unpack(ARGV, 4))
-  redis.call('PEXPIRE', KEYS[1], ARGV[2])
   redis.call('ZADD', KEYS[2], now + tonumber(ARGV[2]), ARGV[1])
   redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
+  local counted = tonumber(redis.call('HGET', KEYS[1], 'beat') or '0')
+  local pairs_end = 8 + 2 * tonumber(ARGV[8])
+  if tonumber(ARGV[7]) > counted then
+    for i = 9, pairs_end, 2 do redis.call('HINCRBY', KEYS[8], ARGV[i], ARGV[i + 1]) end
+  end
+  redis.call('HSET', KEYS[1], 'beat', ARGV[7], unpack(ARGV, pairs_end + 1))
+  redis.call('PEXPIRE', KEYS[1], 6 * tonumber(ARGV[2]))
 end
+for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
+  local own = string.sub(KEYS[4], 1, -6) .. 'producer:' .. dead
+  local said = redis.call('HMGET', own, 'host', 'pid', 'buffered')
+  local low = redis.call('ZSCORE', KEYS[3], dead)
+  redis.call('HSET', KEYS[7], dead, cjson.encode({
+    watermark = tonumber(low or '0'), died_ms = now, host = said[1] or '', pid = said[2] or '',
+    buffered = tonumber(said[3] or '0')}))
+  redis.call('ZREM', KEYS[2], dead)
+  redis.call('ZREM', KEYS[3], dead)
+  redis.call('DEL', own)
+end
+local function changed(key, known)
+  local stored = redis.pcall('HMGET', key, 'version', 'document')
+  if stored.err then return '-1', stored.err end
+  local version = stored[1] or '0'
+  return version, version ~= known and stored[2] or ''
+end
+local flags_version, flags = changed(KEYS[4], ARGV[4])
+local ready_version, readiness = changed(KEYS[5], ARGV[5])
+local unready_version, unready = redis.pcall('HGET', KEYS[6], 'version') or '0', {}
+if type(unready_version) == 'table' then unready_version, unready = '-1', {'*', '0'}
+elseif unready_version ~= ARGV[6] then unready = redis.call('HGETALL', KEYS[6]) end
 local lowest = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
-return {time[1], time[2], lowest[2] or '', redis.call('GET', KEYS[4]) or ''}
+return {time[1], time[2], lowest[2] or '', flags_version, flags, ready_version, readiness, unready_version, unready}
 """
 
 # KEYS own heartbeat, producers, watermarks · ARGV producer. A process that says goodbye holds nothing back any more.
@@ -96,11 +134,38 @@ if waiting == 0 then redis.call('DEL', KEYS[3]) else redis.call('SET', KEYS[3], 
 return waiting
 """
 
-# KEYS flags · ARGV expected version, document. Returns 1, or 0 where somebody else changed the flags first.
-STORE_FLAGS: Final = """
-local stored = redis.call('GET', KEYS[1])
-local version = stored and cjson.decode(stored)['version'] or 0
-if version ~= tonumber(ARGV[1]) then return 0 end
-redis.call('SET', KEYS[1], ARGV[2])
+# KEYS flags or readiness · ARGV version expected, version new, document, channel. Returns 1, or 0 where somebody else
+# was faster; tells every live process to look.
+STORE: Final = """
+if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'version', ARGV[2], 'document', ARGV[3])
+redis.call('PUBLISH', ARGV[4], ARGV[2])
 return 1
+"""
+
+# KEYS unready · ARGV channel, most, then user digest and µs pairs; beyond the most, all users are excepted together.
+# Returns the version from which on all know of them.
+MARK_UNREADY: Final = """
+local too_many = redis.call('HLEN', KEYS[1]) + #ARGV / 2 > tonumber(ARGV[2])
+for i = 3, #ARGV, 2 do
+  local digest = too_many and '*' or ARGV[i]
+  local since = redis.call('HGET', KEYS[1], digest)
+  if not since or tonumber(since) < tonumber(ARGV[i + 1]) then redis.call('HSET', KEYS[1], digest, ARGV[i + 1]) end
+end
+local version = redis.call('HINCRBY', KEYS[1], 'version', 1)
+redis.call('PUBLISH', ARGV[1], version)
+return version
+"""
+
+# KEYS unready · ARGV then user digest and µs pairs: lets go of each exception that is no younger. Returns how many.
+CLEAR_UNREADY: Final = """
+local cleared = 0
+for i = 1, #ARGV, 2 do
+  local since = redis.call('HGET', KEYS[1], ARGV[i])
+  if since and tonumber(since) <= tonumber(ARGV[i + 1]) then
+    cleared = cleared + redis.call('HDEL', KEYS[1], ARGV[i])
+  end
+end
+if cleared > 0 then redis.call('HINCRBY', KEYS[1], 'version', 1) end
+return cleared
 """

@@ -1,5 +1,6 @@
 """What a live application can set, read once from the environment and frozen; a bad value fails here, by name."""
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -35,6 +36,8 @@ class ClientSettings:
     buffer_bytes: int = _setting(32 * 1024 * 1024, "their size together")
     capture_bytes: int = _setting(256 * 1024, "a larger capture is oversize")
     lane_bytes: int = _setting(64 * 1024 * 1024, "what one lane may hold in Redis before appends are refused")
+    enhanced_threads: int = _setting(32, "sync calls of enhanced with a time limit that may be under way at once")
+    dual_timeout_s: float = _setting(0.5, "how long a write waits for enhanced where the flags no longer want it")
     kill_file: Path | None = _setting(None, "while this file exists, legacy serves")
 
     @classmethod
@@ -96,6 +99,12 @@ def _share(text: str) -> float:
     return float(text)
 
 
+def _seconds(text: str) -> float:
+    if not 0 < float(text) < math.inf:
+        raise ValueError(text)
+    return float(text)
+
+
 def _count(text: str) -> int:
     if int(text) < 1:
         raise ValueError(text)
@@ -115,5 +124,7 @@ _PARSERS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "buffer_bytes": _WHOLE,
     "capture_bytes": _WHOLE,
     "lane_bytes": _WHOLE,
+    "enhanced_threads": _WHOLE,
+    "dual_timeout_s": (_seconds, "seconds above 0"),
     "kill_file": (Path, "a path"),
 }

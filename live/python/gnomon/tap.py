@@ -1,20 +1,22 @@
-"""Turns a live call into a capture: the snapshot of its arguments before, what it did after, and nothing in between.
+"""Turns a live call into a capture: the snapshot of its arguments before, what each side did after.
 
 Everything here runs on the caller's own thread, touches no network, and never raises.
 """
 
 import logging
 import time
-from collections import Counter
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gnomon.buffer import Buffer, Buffered, CounterKey
+from gnomon.buffer import Buffer, CounterKey
 from gnomon.calling import call
-from gnomon.hashing import lane_of, sampled
-from gnomon.wire import VERSION, Capture, Kind, Raised, Side, encode, encode_args, encode_value
+from gnomon.flags import LONGEST_USER
+from gnomon.hashing import LANE_SALT, lane_of, sampled, stable_hash
+from gnomon.live_call import ENVELOPE_BYTES, LiveCall, Scribe, capture_id
+from gnomon.metrics import Tally
+from gnomon.serving import Outcome, System
+from gnomon.wire import NO_JSON_FORM, Kind, Phase, Raised, Side, encode_args, encode_value
 
 if TYPE_CHECKING:
     from gnomon.flags import FlagState
@@ -24,79 +26,86 @@ if TYPE_CHECKING:
 log = logging.getLogger("gnomon")
 
 MESSAGE_CHARS: Final = 500  # of an exception's message; enough to compare, too little to carry a document
+FIRST_FLAGS_S: Final = 0.1  # the first write of a process waits so long for flags that were never read
 _INTERRUPTIONS: Final = frozenset({"CancelledError", "KeyboardInterrupt", "SystemExit", "GeneratorExit"})
 
-
-@dataclass(slots=True)
-class LiveCall:
-    """A live call under capture."""
-
-    binding: "Binding"
-    number: int
-    user: str
-    lane: int
-    args: msgspec.Raw
-    epoch: int
-    start: int
-    started_ns: int
+#: flag → what it switches on, in the words that developers look for
+_SERVICES: Final = {"enhanced_memory_enabled": "memory service", "enhanced_chat_client_enabled": "chat client"}
 
 
 class NullTap:
-    """Captures nothing: no Redis is configured, or capture is off."""
+    """Captures nothing and serves legacy: no Redis is configured, or capture is off."""
+
+    def __init__(self, tally: Tally | None = None) -> None:
+        self.tally = tally or Tally()
 
     def begin(self, binding: "Binding", args: tuple[Any, ...], kwargs: dict[str, Any]) -> LiveCall | None:  # noqa: ARG002
-        """Decline every call."""
+        """Decline every call: it is legacy's alone."""
+        self._count_uncaptured(binding)
         return None
 
+    def _count_uncaptured(self, binding: "Binding") -> None:
+        self.tally.add("legacy_calls", *_answers(binding))
+
     def returned(self, live: LiveCall, value: Any) -> None:
-        """Never reached: nothing begins."""
+        """Take what legacy alone returned."""
 
     def raised(self, live: LiveCall, error: BaseException) -> None:
-        """Never reached: nothing begins."""
+        """Take what legacy alone raised."""
+
+    def finish(self, live: LiveCall, answer: Outcome) -> None:
+        """Take all that was asked for a call, and which of it was the answer."""
+
+    def identify(self, live: LiveCall) -> str:
+        """Return the idempotency key of a call."""
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """Capture no more."""
+
+    def disown(self) -> None:
+        """Leave what is under way to the parent process."""
 
 
 class Tap(NullTap):
     """Captures into the buffer; the publisher, seen as a `WakeUp`, takes it from there."""
 
-    def __init__(self, settings: "ClientSettings", flags: "FlagState", buffer: Buffer, wake: "WakeUp") -> None:
+    def __init__(
+        self, settings: "ClientSettings", flags: "FlagState", buffer: Buffer, wake: "WakeUp", tally: Tally
+    ) -> None:
+        super().__init__(tally)
         self._settings = settings
         self._flags = flags
         self._buffer = buffer
         self._wake = wake
+        self._scribe = Scribe(settings)
+        self._lanes = settings.lanes
         self._budget = HourlyBudget(settings.generate_budget)
-        self.tally: Counter[str] = Counter()
+        self._told_minute: dict[str, int] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """Capture no more; calls still go where the flags send them."""
+        self._closed = True
+
+    def disown(self) -> None:
+        """In a forked child: what was under way is the parent's, and its locks may be held by nobody who is here."""
+        nothing = NullTap(Tally())
+        for method in ("returned", "raised", "finish"):
+            setattr(self, method, getattr(nothing, method))
+
+    # --- before the call
 
     def begin(self, binding: "Binding", args: tuple[Any, ...], kwargs: dict[str, Any]) -> LiveCall | None:
-        """Take the snapshot of the arguments; None where the call is not captured."""
+        """Take the snapshot of the arguments; None where the call is legacy's alone and not captured."""
         try:
-            return self._begin(binding, args, kwargs)
+            live = self._begin(binding, args, kwargs)
         except Exception as error:  # the live call must not notice
             self._report("begin", error)
-            return None
-
-    def returned(self, live: LiveCall, value: Any) -> None:
-        """Capture what legacy returned."""
-        duration_us = _elapsed_us(live)
-        try:
-            self._finish(live, Side(duration_us, returned=msgspec.Raw(encode_value(value))))
-        except Exception as error:  # the live call must not notice
-            self._lose(live, error)
-
-    def raised(self, live: LiveCall, error: BaseException) -> None:
-        """Capture what legacy raised."""
-        duration_us = _elapsed_us(live)
-        try:
-            self._finish(live, Side(duration_us, raised=raised_of(error, live.binding.rejects)))
-        except Exception as problem:  # the live call must not notice
-            self._lose(live, problem)
-
-    def record(self, binding: "Binding", args: dict[str, Any], side: Side) -> None:
-        """Capture a call whose legacy outcome was recorded earlier, elsewhere."""
-        if live := self.begin(binding, (), args):
-            try:
-                self._finish(live, side, recorded=True)
-            except Exception as error:
-                self._lose(live, error)
+            live = None
+        if live is None:
+            self._count_uncaptured(binding)
+        return live
 
     def _begin(self, binding: "Binding", args: tuple[Any, ...], kwargs: dict[str, Any]) -> LiveCall | None:
         named = binding.named(args, kwargs)
@@ -105,81 +114,220 @@ class Tap(NullTap):
         user = named.get(binding.user)
         if user is None or user == "":
             return None
+        user = str(user)
         self._wake.start()
-        user, epoch = str(user), self._flags.stored.epoch
-        lane = lane_of(user, self._settings.lanes)
-        if not self._samples(binding, user):
-            self._count(lane, binding.name, epoch, "not_sampled")
+        if len(user) > LONGEST_USER:
+            mistaken = LiveCall(binding, user, stable_hash(LANE_SALT, user, self._lanes))  # remembered nowhere
+            mistaken.epoch = self._flags.stored.epoch
+            self._lost(mistaken, "oversize")
             return None
-        try:
-            snapshot = msgspec.Raw(encode_args(named))
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            self._report("arguments", error)
-            self._count(lane, binding.name, epoch, "unserialisable")
+        live = LiveCall(binding, user, lane_of(user, self._lanes))
+        self._route(live)
+        captured = live.phase is not Phase.RETIRED and self._samples(live)
+        if not captured and live.alone:
             return None
-        number, start = self._buffer.begin(holds=binding.kind is Kind.WRITE)
-        return LiveCall(binding, number, user, lane, snapshot, epoch, start, time.monotonic_ns())
+        return self._snapshot(live, named, captured=captured)
 
-    def _samples(self, binding: "Binding", user: str) -> bool:
+    def _route(self, live: LiveCall) -> None:
+        flags, binding = self._flags, live.binding
+        served = binding.flag is not None and binding.enhanced is not None
+        if served and binding.kind is Kind.WRITE and not flags.known:
+            self._wake.await_answer(FIRST_FLAGS_S)  # others may read from enhanced what this process writes
+        live.epoch, live.flags = flags.stored.epoch, flags.stored.version
+        if served and not flags.quiet:
+            decision = flags.decide(binding.flag, live.user)
+            live.move(decision.phase, willing=decision.enabled)
+
+    def _samples(self, live: LiveCall) -> bool:
+        binding = live.binding
+        if self._closed:
+            return False
         if binding.kind is Kind.WRITE:
             return True
-        rate = self.rate_of(binding)
-        return sampled(user, rate) and (binding.kind is not Kind.GENERATE or self._budget.spend())
+        rate = self._scribe.rate_of(binding)
+        if sampled(live.user, rate) and (binding.kind is not Kind.GENERATE or self._budget.spend()):
+            return True
+        self._lost(live, "not_sampled")
+        return False
 
-    def rate_of(self, binding: "Binding") -> float:
-        """Return the sampling rate in force for an operation."""
-        return binding.sample if self._settings.sample is None else self._settings.sample
-
-    def _finish(self, live: LiveCall, side: Side, *, recorded: bool = False) -> None:
-        binding = live.binding
-        end = self._buffer.end(live.number)
-        line = encode(
-            Capture(
-                v=VERSION,
-                id=f"{self._wake.producer}-{live.number}",
-                op=binding.name,
-                kind=binding.kind,
-                user=live.user,
-                start=live.start,
-                end=end,
-                args=live.args,
-                epoch=live.epoch,
-                legacy=side,
-                flags=self._flags.stored.version,
-                build=self._settings.build,
-                sample=1.0 if binding.kind is Kind.WRITE else self.rate_of(binding),
-                recorded=recorded,
-            )
-        )
-        if len(line) > self._settings.capture_bytes:
-            self._buffer.abandon(live.number)
-            self._count(live.lane, binding.name, live.epoch, "oversize")
-            return
-        low = live.start if binding.kind is Kind.WRITE else end
-        first = self._buffer.offer(live.number, Buffered(live.lane, binding.name, live.epoch, live.user, line, low))
-        if first is None:
-            self._count(live.lane, binding.name, live.epoch, self._wake.refusal)
+    def _snapshot(self, live: LiveCall, named: dict[str, Any], *, captured: bool) -> LiveCall | None:
+        try:
+            live.args = msgspec.Raw(encode_args(named))
+        except NO_JSON_FORM as error:
+            self._report("arguments", error)
+            if captured and live.binding.kind is not Kind.WRITE:
+                self._lost(live, "unserialisable")
+                captured = False
+            if not captured and live.alone:
+                return None
+        if captured:
+            self._buffer.begin(live)
         else:
-            self.tally["captured"] += 1
-            self.tally["eligible"] += 1
-            if first:
-                self._wake.set()
+            live.started_ns = time.monotonic_ns()
+        return live
+
+    def identify(self, live: LiveCall) -> str:
+        """Return the idempotency key of a call; one that is not captured has none that a replay would repeat."""
+        return capture_id(self._wake.producer, live.number or live.started_ns)
+
+    # --- after a call that is legacy's alone
+
+    def returned(self, live: LiveCall, value: Any) -> None:
+        """Capture what legacy returned."""
+        duration_us = (time.monotonic_ns() - live.started_ns) // 1_000
+        try:
+            returned = msgspec.Raw(encode_value(value))
+            self._keep_alone(live, Side(duration_us, returned=returned), len(returned))
+        except Exception as error:  # the live call must not notice
+            self._lose(live, error)
+
+    def raised(self, live: LiveCall, error: BaseException) -> None:
+        """Capture what legacy raised."""
+        duration_us = (time.monotonic_ns() - live.started_ns) // 1_000
+        try:
+            raised = raised_of(error, live.binding.rejects)
+            live.stored = not raised.rejected
+            self._keep_alone(live, Side(duration_us, raised=raised), MESSAGE_CHARS)
+        except Exception as problem:  # the live call must not notice
+            self._lose(live, problem)
+
+    def record(self, binding: "Binding", args: dict[str, Any], side: Side) -> None:
+        """Capture a call whose legacy outcome was recorded earlier, elsewhere."""
+        live = self.begin(binding, (), args)
+        if live is not None and live.captured:
+            live.move(Phase.SHADOW, willing=False)  # nothing is invoked live
+            try:
+                if self._keep_alone(live, side, _bytes_of(side), recorded=True):
+                    self.tally.add("captured", "eligible")
+            except Exception as error:
+                self._lose(live, error)
+
+    def _keep_alone(self, live: LiveCall, side: Side, size_bytes: int, *, recorded: bool = False) -> bool:
+        if live.args is None:
+            self._drop(live, "unserialisable", called=not recorded)
+            return False
+        size_bytes += ENVELOPE_BYTES + len(live.args)
+        first = self._buffer.offer(live, size_bytes, side, recorded=recorded) if self._fits(size_bytes) else None
+        if first:
+            self._wake.set()
+        elif first is None:
+            counter = self._wake.refusal if self._fits(size_bytes) else "oversize"
+            self._drop(live, counter, called=not recorded)
+        return first is not None
+
+    def _fits(self, size_bytes: int) -> bool:
+        return size_bytes <= self._settings.capture_bytes
+
+    # --- after any other
+
+    def finish(self, live: LiveCall, answer: Outcome) -> None:
+        """Count and capture what each side did."""
+        try:
+            self._count_outcomes(live, answer)
+            if live.binding.kind is Kind.WRITE:
+                self._see_to_both(live)
+            if live.captured:
+                self._keep(live, answer)
+        except Exception as error:  # the live call must not notice
+            self._lose(live, error)
+
+    def _count_outcomes(self, live: LiveCall, answer: Outcome) -> None:
+        kind = live.binding.kind
+        for outcome in live.asked:
+            if outcome.asked:
+                failed = outcome.error is not None
+                self.tally.side(live.binding.name, outcome.system, outcome.duration_us, failed=failed)
+            if outcome.system is System.ENHANCED and outcome.reason is not None:
+                self._count_failure(outcome, kind)
+        if kind is not Kind.WRITE:
+            self.tally.add("answers", f"answers|{answer.system}")
+        if answer.system is System.ENHANCED:
+            self._tell(live)
+
+    def _count_failure(self, outcome: Outcome, kind: Kind) -> None:
+        if outcome.asked:
+            self.tally.add("errors", f"error|{_kind_of(outcome)}")
+        if kind is Kind.WRITE:
+            self.tally.add("missed_writes", f"missed_write|{outcome.reason}")
+        elif not outcome.interrupted:
+            self.tally.add("fallbacks", f"fallback|{outcome.reason}")
+
+    def _tell(self, live: LiveCall) -> None:
+        """Say that enhanced answers: for people who look for it in the log. Each operation once a minute."""
+        minute = time.monotonic_ns() // 60_000_000_000
+        level = logging.DEBUG if self._told_minute.get(live.binding.name) == minute else logging.INFO
+        self._told_minute[live.binding.name] = minute
+        if log.isEnabledFor(level):
+            what = _SERVICES.get(live.binding.flag or "", live.binding.name)
+            fields = {"event": "gnomon.using_enhanced", "operation": live.binding.name, "phase": str(live.phase)}
+            log.log(level, "using enhanced %s operation=%s phase=%s", what, *list(fields.values())[1:], extra=fields)
+
+    def _see_to_both(self, live: LiveCall) -> None:
+        """Serve from legacy whoever has a write that enhanced lacks, until the worker has replayed it."""
+        if live.phase is Phase.RETIRED:
+            return
+        by_system = {outcome.system: outcome for outcome in live.asked}
+        legacy = by_system.get(System.LEGACY)
+        live.stored = legacy is None or not isinstance(legacy.error, live.binding.rejects)
+        stored = legacy is not None and legacy.error is None
+        if stored and (System.ENHANCED not in by_system or by_system[System.ENHANCED].error is not None):
+            self._except(live)
+
+    def _except(self, live: LiveCall) -> None:
+        if live.phase in {Phase.DUAL, Phase.SERVED}:
+            self._flags.standing.except_for(live.user, self._now_us())
+            self._wake.set()
+
+    def _keep(self, live: LiveCall, answer: Outcome) -> None:
+        if live.args is None:
+            self._drop(live, "unserialisable")
+            return
+        sides = {outcome.system: side_of(outcome, live.binding.rejects) for outcome in live.asked if outcome.asked}
+        size_bytes = ENVELOPE_BYTES + len(live.args) + sum(_bytes_of(side) for side in sides.values())
+        legacy, enhanced = sides.get(System.LEGACY, msgspec.UNSET), sides.get(System.ENHANCED, msgspec.UNSET)
+        fits = self._fits(size_bytes)
+        first = self._buffer.offer(live, size_bytes, legacy, enhanced, answer.system) if fits else None
+        if first is None:
+            self._drop(live, self._wake.refusal if fits else "oversize")
+            return
+        self.tally.add("captured", "eligible")
+        if first:
+            self._wake.set()
+
+    # --- losses, each in its place
 
     def _lose(self, live: LiveCall, error: Exception) -> None:
-        self._buffer.abandon(live.number)
         self._report("result", error)
-        self._count(live.lane, live.binding.name, live.epoch, "unserialisable")
+        if live.captured:
+            self._drop(live, "unserialisable")
 
-    def _count(self, lane: int, operation: str, epoch: int, counter: str) -> None:
-        self._buffer.count(CounterKey(lane, operation, epoch, counter))
-        self.tally[counter] += 1
-        self.tally["eligible"] += 1
+    def _drop(self, live: LiveCall, counter: str, *, called: bool = True) -> None:
+        if live.alone and called:  # nobody else counts it
+            self.tally.side(live.binding.name, "legacy", (time.monotonic_ns() - live.started_ns) // 1_000)
+            self.tally.add(*_answers(live.binding))
+        if live.binding.kind is Kind.WRITE:
+            self._miss(live)
+        self._buffer.abandon(live)
+        self._lost(live, counter)
+
+    def _miss(self, live: LiveCall) -> None:
+        """Open the user's gap: a write will not be replayed, and no read can be told that it came between."""
+        if not live.stored:
+            return
+        self._buffer.gap(live.lane, live.user, live.start)
+        if not any(outcome.system is System.ENHANCED and outcome.error is None for outcome in live.asked):
+            self._except(live)
+
+    def _now_us(self) -> int:
+        return self._buffer.clock.at_us(time.monotonic_ns())
+
+    def _lost(self, live: LiveCall, counter: str) -> None:
+        self._buffer.count(CounterKey(live.lane, live.binding.name, live.epoch, counter))
+        self.tally.add(counter, "eligible")
 
     def _report(self, where: str, error: Exception) -> None:
         """Name the class of an error of ours or of a value, once each; never its message: it may hold a payload."""
-        kind = f"{where}:{type(error).__name__}"
-        self.tally[f"errors:{kind}"] += 1
-        if self.tally[f"errors:{kind}"] == 1:
+        if self.tally.first(f"capture_error|{where}:{type(error).__name__}"):
             log.warning("gnomon.capture_failed where=%s error=%s", where, type(error).__name__)
 
 
@@ -194,6 +342,9 @@ class WakeUp:
 
     def set(self) -> None:
         """Tell it that there is something to publish."""
+
+    def await_answer(self, timeout_s: float) -> None:
+        """Wait until Redis was asked for the first time."""
 
 
 class HourlyBudget:
@@ -213,11 +364,39 @@ class HourlyBudget:
         return self._spent <= self._allowed
 
 
+def side_of(outcome: Outcome, rejects: tuple[type[BaseException], ...]) -> Side:
+    """Return what an invoked side did as it is captured."""
+    context = tuple(map(_plain, outcome.context))
+    if outcome.error is not None:
+        return Side(outcome.duration_us, raised=raised_of(outcome.error, rejects), context=context)
+    return Side(outcome.duration_us, returned=msgspec.Raw(encode_value(outcome.value)), context=context)
+
+
+def _answers(binding: "Binding") -> tuple[str, ...]:
+    return () if binding.kind is Kind.WRITE else ("answers",)
+
+
+def _bytes_of(side: Side) -> int:
+    returned = 0 if side.returned is msgspec.UNSET else len(side.returned)
+    return returned + MESSAGE_CHARS + sum(map(len, side.context))
+
+
 def raised_of(error: BaseException, rejects: tuple[type[BaseException], ...] = ()) -> Raised:
     """Return an exception as data, its message shortened."""
-    name, message = type(error).__name__, str(error)[:MESSAGE_CHARS]
+    name = type(error).__name__
+    try:
+        message = _plain(error)[:MESSAGE_CHARS]
+    except Exception:  # an exception that cannot say what it is
+        message = ""
     return Raised(name, message, interrupted=name in _INTERRUPTIONS, rejected=isinstance(error, rejects))
 
 
-def _elapsed_us(live: LiveCall) -> int:
-    return (time.monotonic_ns() - live.started_ns) // 1_000
+def _plain(said: object) -> str:
+    """Return text that UTF-8 has bytes for: a lone surrogate, as in the name of a file, would cost the capture."""
+    return str(said).encode("utf-8", "replace").decode()
+
+
+def _kind_of(outcome: Outcome) -> str:
+    if outcome.reason in {"timeout", "invalid"}:
+        return str(outcome.reason)
+    return type(outcome.error).__name__

@@ -26,6 +26,16 @@ class Kind(StrEnum):
     GENERATE = "generate"  #: has no stored side effects, costs money and varies
 
 
+class Phase(StrEnum):
+    """How far a user has been moved; decides which sides a live call invokes, and which one answers."""
+
+    OFF = "off"  #: legacy alone, nothing captured
+    SHADOW = "shadow"  #: legacy; enhanced in the worker
+    DUAL = "dual"  #: legacy answers; writes go to both, live
+    SERVED = "served"  #: enhanced answers reads and generate calls, legacy is the fallback; writes go to both
+    RETIRED = "retired"  #: enhanced alone
+
+
 MOMENT_LIMIT: Final = 253_402_300_799_000_000  # µs: the end of the year 9999, the last that databases take
 Moment = Annotated[int, msgspec.Meta(ge=0, le=MOMENT_LIMIT)]
 CaptureId = Annotated[str, msgspec.Meta(pattern=r"^[0-9A-Za-z._:-]{1,64}$")]
@@ -45,11 +55,15 @@ class Raised(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Side(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What one side did live: exactly one of `returned` and `raised`, and how long it took."""
+    """What one side did live: exactly one of `returned` and `raised`, and how long it took.
+
+    `context` is what an enhanced chat was given to draw on.
+    """
 
     duration_us: Annotated[int, msgspec.Meta(ge=0)]
     returned: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     raised: Raised | msgspec.UnsetType = msgspec.UNSET
+    context: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if (self.returned is msgspec.UNSET) == (self.raised is msgspec.UNSET):
@@ -71,6 +85,7 @@ class Capture(msgspec.Struct, frozen=True, omit_defaults=True):
     legacy: Side | msgspec.UnsetType = msgspec.UNSET
     enhanced: Side | msgspec.UnsetType = msgspec.UNSET
     serving: Literal["legacy", "enhanced"] = "legacy"
+    phase: Phase = Phase.SHADOW
     flags: int = 0
     build: str = ""
     sample: float = 1.0
@@ -85,6 +100,9 @@ class Capture(msgspec.Struct, frozen=True, omit_defaults=True):
 class _Header(msgspec.Struct):
     v: int
 
+
+#: what encoding raises for a value that has no JSON form
+NO_JSON_FORM: Final = (TypeError, ValueError, OverflowError, RecursionError)
 
 _encoder = msgspec.json.Encoder()
 # what a side returned: sets have no order of their own, so they are given one

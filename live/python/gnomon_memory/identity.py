@@ -14,7 +14,7 @@ from uuid import uuid4
 import gnomon
 from gnomon_memory.checks import is_key
 
-__all__ = ["Identity", "conversation_in_call", "identity_in_call", "mint", "timestamp"]
+__all__ = ["Identity", "as_text", "conversation_in_call", "identity_in_call", "identity_of", "mint", "timestamp"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -64,10 +64,19 @@ def identity_in_call() -> Identity:
     current = gnomon.call()
     if current is None:
         return mint()
-    return Identity(
-        id=_id(_field(current.origin, "id")) or current.capture_id,
-        created_at=_utc(_field(current.origin, "created_at")) or timestamp(),
-    )
+    origin_id, created_at = _given(current.origin)
+    return Identity(id=origin_id or current.capture_id, created_at=created_at or timestamp())
+
+
+def identity_of(origin: Any) -> Identity | None:
+    """Return the identity that `origin` gives whenever it is replayed; None where it lacks an id or a time."""
+    origin_id, created_at = _given(origin)
+    return None if origin_id is None or created_at is None else Identity(id=origin_id, created_at=created_at)
+
+
+def as_text(moment: datetime) -> str:
+    """Write a time as it is stored: ISO-8601 in UTC with microseconds; one without a zone is taken for UTC."""
+    return _iso((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC))
 
 
 def conversation_in_call() -> str:
@@ -75,6 +84,10 @@ def conversation_in_call() -> str:
     current = gnomon.call()
     begun = None if current is None else _field(current.origin, "conversation_id")
     return _id(begun) or str(uuid4())
+
+
+def _given(origin: Any) -> tuple[str | None, str | None]:
+    return _id(_field(origin, "id")), _utc(_field(origin, "created_at"))
 
 
 def _field(origin: Any, name: str) -> object:
@@ -92,8 +105,7 @@ def _utc(value: object) -> str | None:
     if not isinstance(value, str):
         return None
     try:
-        moment = datetime.fromisoformat(value)
-        return _iso((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC))
+        return as_text(datetime.fromisoformat(value))
     except (ValueError, OverflowError):
         return None
 

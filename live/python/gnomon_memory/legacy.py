@@ -17,7 +17,7 @@ from gnomon_memory.memory import CONVERSATION, Memory
 from gnomon_memory.offline_chat_ai import OfflineChatAI
 from gnomon_memory.stores import Store
 
-__all__ = ["LegacyMemory", "legacy_store"]
+__all__ = ["LegacyMemory", "chat_memories", "legacy_store"]
 
 TABLES = MetaData()
 

@@ -1,9 +1,10 @@
 """The shapes that both memory systems speak: a memory, a reply, and the three calls an application makes."""
 
+import json
 from collections.abc import Mapping
 from typing import Any, Protocol, TypedDict
 
-__all__ = ["CONVERSATION", "Chatting", "Memory", "MemorySystem", "Reply"]
+__all__ = ["CONVERSATION", "Chatting", "Memory", "MemorySystem", "Reply", "is_same"]
 
 CONVERSATION = "conversation"  # the memory type whose memories are the turns of a chat
 
@@ -48,3 +49,13 @@ class MemorySystem(Protocol):
 
     def get_recent_memories(self, user_id: str, memory_type: str | None = None, limit: int = 10) -> list[Memory]:
         """Return the newest memories, of one type or of all, newest first."""
+
+
+def is_same(one: Memory, other: Memory) -> bool:
+    """Tell whether two memories are equal in every value and its type; only the order of metadata's keys is free."""
+    # Python's own equality takes 1, 1.0 and True for one another
+    return one == other and _spelled(one["metadata"]) == _spelled(other["metadata"])
+
+
+def _spelled(metadata: object) -> str:
+    return json.dumps(metadata, sort_keys=True)

@@ -9,7 +9,8 @@ from gnomon_memory.enhanced import EnhancedMemory
 from gnomon_memory.legacy import LegacyMemory
 from gnomon_memory.registering import Operations, register
 
-__all__ = ["Operations", "client", "operations", "register"]
+__all__ = ["Operations", "client", "enhanced", "legacy", "operations", "register"]
 
 client = Gnomon.from_env()
-operations = register(client, LegacyMemory(), EnhancedMemory())
+legacy, enhanced = LegacyMemory(), EnhancedMemory()
+operations = register(client, legacy, enhanced)

@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from gnomon import Gnomon
+from gnomon_memory.enhanced import EnhancedMemory
 from gnomon_memory.errors import InvalidArgumentError
+from gnomon_memory.legacy import LegacyMemory
 from gnomon_memory.memory import Memory, MemorySystem, Reply
+from gnomon_memory.user_data import UserData
 
 __all__ = ["Operations", "RecentMemories", "SaveMemory", "SendMessage", "register"]
 
 CHAT_SAMPLE = 0.05  # of users: a chat replayed is a model paid twice
+MEMORY_TIMEOUT_S = 2.0  # of enhanced on the live path; legacy answers in its place
+CHAT_TIMEOUT_S = 30.0  # a model takes seconds, and legacy's takes as long again
 
 
 class SaveMemory(Protocol):
@@ -50,16 +55,27 @@ class Operations:
 
 
 def register(client: Gnomon, legacy: MemorySystem, enhanced: MemorySystem) -> Operations:
-    """Register `memory.save`, `memory.recent` and `chat.send` with `client`, and return them."""
-    memory, chat = "enhanced_memory_enabled", "enhanced_chat_client_enabled"
-    save = client.operation("memory.save", kind="write", user="user_id", flag=memory, rejects=(InvalidArgumentError,))(
-        legacy.save_chat_memory
+    """Register `memory.save`, `memory.recent` and `chat.send` with `client`, and return them.
+
+    Registers too what verifies a user's data, where the systems are such that theirs can be compared.
+    """
+    memory, chat, rejects = "enhanced_memory_enabled", "enhanced_chat_client_enabled", (InvalidArgumentError,)
+    save = client.operation(
+        "memory.save", kind="write", user="user_id", flag=memory, timeout_s=MEMORY_TIMEOUT_S, rejects=rejects
+    )(legacy.save_chat_memory)
+    recent = client.operation("memory.recent", kind="read", user="user_id", flag=memory, timeout_s=MEMORY_TIMEOUT_S)(
+        legacy.get_recent_memories
     )
-    recent = client.operation("memory.recent", kind="read", user="user_id", flag=memory)(legacy.get_recent_memories)
-    send = client.operation("chat.send", kind="generate", user="user_id", flag=chat, sample=CHAT_SAMPLE)(
-        legacy.chat_client.send_message
-    )
+    send = client.operation(
+        "chat.send", kind="generate", user="user_id", flag=chat, timeout_s=CHAT_TIMEOUT_S, sample=CHAT_SAMPLE
+    )(legacy.chat_client.send_message)
     save.enhanced(enhanced.save_chat_memory)
     recent.enhanced(enhanced.get_recent_memories)
     send.enhanced(enhanced.chat_client.send_message)
+    _register_user_data(client, legacy, enhanced)
     return Operations(save=save, recent=recent, send=send)
+
+
+def _register_user_data(client: Gnomon, legacy: MemorySystem, enhanced: MemorySystem) -> None:
+    if isinstance(legacy, LegacyMemory) and isinstance(enhanced, EnhancedMemory):
+        client.verification(UserData(legacy.store, enhanced.service))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, MetaData, Table
+from sqlalchemy import Connection, Engine, MetaData, Table, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -86,6 +86,11 @@ class Store:
             insert = sqlite.insert if opened.engine.dialect.name == "sqlite" else postgresql.insert
             opened.inserts[table] = insert(table).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
         return opened.inserts[table]
+
+    def ping(self) -> None:
+        """Read as little as can be, of a table; raises as every use does where the store does not answer."""
+        with self.reading() as connection:
+            connection.execute(select(literal(1)).select_from(self._tables.sorted_tables[0]).limit(1)).first()
 
     def close(self) -> None:
         """Close this process's connections; the next use opens new ones."""

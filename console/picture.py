@@ -1,0 +1,213 @@
+"""One look at a migration: what its Redis and its ledger say, each on its own, so that either may be down."""
+
+import contextlib
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+import msgspec
+import redis
+
+from console.options import Place
+from console.producers import Ended, Producer, ended_producers, live_producers, server_ms
+from console.report import Sums
+from gnomon import FlagError
+from gnomon.connecting import connect
+from gnomon.flags import SHARE, SWITCHES, StoredFlags
+from gnomon.keys import Keys
+from gnomon.metrics import read_metrics, summary
+from gnomon.switchboard import read_flags
+from ledger import LedgerError, Outcome, Position
+from worker.arbiter import status
+from worker.lanes import LaneStore
+from worker.steps import HELD
+
+OK: Final = "ok"
+GONE: Final = "gone, the run has ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InRedis:
+    """What Redis says: flags and readiness, the live processes, what they counted, what waits."""
+
+    at_ms: int  #: by Redis's clock
+    flags: StoredFlags | None  #: None: what is stored cannot be read
+    live: tuple[Producer, ...]
+    ended: tuple[Ended, ...]
+    readiness: dict[str, Any] | None  #: None: the same
+    metrics: dict[str, Any]
+    complaints: int
+    entries: int
+    oldest: datetime | None
+
+    @property
+    def version(self) -> int:
+        """The version of the flags in force."""
+        return self.flags.version if self.flags else 0
+
+    @property
+    def unacknowledged(self) -> list[Producer]:
+        """The live processes that do not know the flags in force."""
+        return [producer for producer in self.live if producer.flags < self.version]
+
+    @property
+    def oldest_s(self) -> float | None:
+        """How long the oldest entry has waited."""
+        return None if self.oldest is None else max(0.0, self.at_ms / 1_000 - self.oldest.timestamp())
+
+    @property
+    def at(self) -> datetime:
+        """When it was looked at."""
+        return datetime.fromtimestamp(self.at_ms / 1_000, UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InLedger:
+    """What the ledger says: both sums, and how far each lane is drained."""
+
+    sums: Sums
+    lanes: dict[int, Position]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """What was seen; a part that did not answer is None, with the reason in `redis` or `ledger`."""
+
+    of: str
+    redis: str = OK
+    ledger: str = OK
+    in_redis: InRedis | None = None
+    in_ledger: InLedger | None = None
+    seen_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return all of it; what is not known is null."""
+        return {**_sums(self.in_ledger), **_queue(self), **_live_side(self.in_redis)}
+
+
+def look(found: Place) -> Picture:
+    """Look at Redis, then at the ledger with what Redis has of the sums; never raises for one that does not answer."""
+    of = f"run {found.run.id}" if found.run else f"namespace {found.settings.namespace}"
+    redis_says, in_redis = _asked_redis(found)
+    ledger_says, in_ledger = _asked_ledger(found, fold=in_redis is not None)
+    return Picture(of=of, redis=redis_says, ledger=ledger_says, in_redis=in_redis, in_ledger=in_ledger)
+
+
+def _asked_redis(found: Place) -> tuple[str, InRedis | None]:
+    if found.ended:
+        return GONE, None
+    try:
+        with contextlib.closing(connect(found.settings.redis_url.get_secret_value())) as server:
+            return OK, _in_redis(server, found)
+    except (redis.RedisError, OSError) as error:
+        return f"does not answer ({type(error).__name__})", None
+
+
+def _in_redis(server: "redis.Redis", found: Place) -> InRedis:
+    keys, lanes = Keys(found.settings.namespace), LaneStore(server, found.settings.namespace)
+    return InRedis(
+        at_ms=server_ms(server),
+        flags=_flags(server, keys),
+        live=live_producers(server, keys),
+        ended=ended_producers(server, keys),
+        readiness=readiness(server, keys, found.all_lanes),
+        metrics=summary(read_metrics(server, keys)),
+        complaints=int(server.llen(keys.complaints)),
+        entries=lanes.waiting(found.all_lanes),
+        oldest=lanes.oldest(found.all_lanes),
+    )
+
+
+def _flags(server: "redis.Redis", keys: Keys) -> StoredFlags | None:
+    try:
+        return read_flags(server, keys)
+    except FlagError:  # live processes serve legacy meanwhile
+        return None
+
+
+def readiness(server: "redis.Redis", keys: Keys, lanes: range) -> dict[str, Any] | None:
+    """Return how far users are on their way to enhanced; None where what is stored cannot be read.
+
+    Of the exceptions, `held` are users whom people took out one by one: nothing is wrong with those.
+    """
+    try:
+        said = status(server, keys, lanes=lanes)
+    except (FlagError, msgspec.MsgspecError):
+        return None
+    since = cast("list[bytes]", server.hvals(keys.unready))
+    return {**said, "held": sum(at == str(HELD).encode() for at in since)}
+
+
+def _asked_ledger(found: Place, *, fold: bool) -> tuple[str, InLedger | None]:
+    try:
+        with contextlib.closing(found.ledger()) as ledger:
+            if fold:
+                with contextlib.closing(found.lanes()) as lanes, contextlib.suppress(redis.RedisError, OSError):
+                    ledger.fold_funnels(lanes.funnels(found.all_lanes))
+            with ledger.reading() as reading:
+                sums = Sums(operations=reading.sums(), done=reading.done())
+                return OK, InLedger(sums=sums, lanes=reading.positions())
+    except LedgerError as error:
+        return str(error), None
+
+
+# --- as JSON
+
+
+def _sums(found: InLedger | None) -> dict[str, Any]:
+    if found is None:
+        return dict.fromkeys(("eligible", "funnel", "outcomes", "operations", "imbalance", "lanes"))
+    lanes = {
+        lane: {"read": "{}-{}".format(*position.read), "done_until_us": position.cut[0]}
+        for lane, position in found.lanes.items()
+    }
+    return {**found.sums.sums_as_json(), "imbalance": found.sums.imbalance, "lanes": lanes}
+
+
+def _queue(picture: Picture) -> dict[str, Any]:
+    found = picture.in_redis
+    return {
+        "redis": picture.redis,
+        "ledger": picture.ledger,
+        "waiting_entries": found.entries if found else 0,
+        "producers": [producer.said for producer in found.live] if found else [],
+        "backlog": {
+            "captures": picture.in_ledger.sums.outcomes[Outcome.PENDING] if picture.in_ledger else None,
+            "entries": found.entries if found else None,
+            "oldest_s": found.oldest_s if found else None,
+        },
+    }
+
+
+def _live_side(found: InRedis | None) -> dict[str, Any]:
+    if found is None:
+        names = ("flags", "readiness", "metrics", "complaints", "live", "unacknowledged", "ended", "possible_loss")
+        return dict.fromkeys(names)
+    return {
+        "flags": found.flags and flags_as_json(found.flags),
+        "readiness": found.readiness,
+        "metrics": found.metrics,
+        "complaints": found.complaints,
+        "live": [producer.as_json(found.version) for producer in found.live],
+        "unacknowledged": [producer.id for producer in found.unacknowledged],
+        "ended": [
+            {"id": one.id, "host": one.host, "pid": one.pid, "buffered": one.buffered, "s_ago": one.noticed_s_ago}
+            for one in found.ended
+        ],
+        "possible_loss": {"processes": len(found.ended), "captures": sum(one.buffered for one in found.ended)},
+    }
+
+
+def flags_as_json(stored: StoredFlags) -> dict[str, Any]:
+    """Return stored flags; of users one by one only how many, for who they are is personal."""
+    return {
+        "version": stored.version,
+        "epoch": stored.epoch,
+        "share": stored.flags.get(SHARE),
+        "switches": {name: stored.flags.get(name) for name in SWITCHES},
+        "enabled_users": len(stored.enabled),
+        "disabled_users": len(stored.disabled),
+        "segments": {name: len(users) for name, users in sorted(stored.segments.items())},
+        "lowered": stored.lowered,
+        "retired": stored.retired,
+    }

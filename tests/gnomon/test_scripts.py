@@ -1,0 +1,227 @@
+"""The scripts inside Redis: all or nothing, harmless when repeated, and never forgetting what protects a user."""
+
+import msgspec
+import pytest
+
+from gnomon.keys import Keys
+from gnomon.readiness import MOST_EXCEPTIONS
+from gnomon.scripts import APPEND, BEAT, CLEAR_UNREADY, LEAVE, MARK_UNREADY, STORE
+
+pytestmark = pytest.mark.slow
+
+KEYS = Keys("default")
+LANE = KEYS.lane(7)
+
+
+@pytest.fixture
+def append(server):
+    """Append a batch as a producer does."""
+
+    def run(number, *, entries=(), gaps=(), counts=(), cap=1 << 20, hint=b"", producer="p"):
+        keys = [LANE.stream, LANE.state, LANE.funnel, LANE.scheduled, LANE.high_water(producer), KEYS.queue, LANE.gaps]
+        args = [number, cap, 5, 10_000, 60_000, hint, sum(n for _, n, _ in entries), len(entries), len(gaps)]
+        for part in (*entries, *gaps, *counts):
+            args += part
+        return server.eval(APPEND, 8, *keys, LANE.users(producer), *args)
+
+    return run
+
+
+@pytest.fixture
+def beat(server):
+    """Beat as a producer does, or only look."""
+
+    def run(producer="p", *, lifetime_ms=10_000, watermark=100, known=(0, 0, 0), number=1, counted=(), facts=("x", 1)):
+        shared = [KEYS.producers, KEYS.watermarks, KEYS.flags, KEYS.readiness, KEYS.unready, KEYS.dead, KEYS.metrics]
+        args = [producer, lifetime_ms, watermark, *known, number, len(counted)]
+        for part in counted:
+            args += part
+        return server.eval(BEAT, 8, KEYS.producer(producer), *shared, *args, *facts)
+
+    return run
+
+
+def mark(server, *pairs, most=MOST_EXCEPTIONS):
+    return server.eval(MARK_UNREADY, 1, KEYS.unready, KEYS.changes, most, *pairs)
+
+
+def clear(server, *pairs):
+    return server.eval(CLEAR_UNREADY, 1, KEYS.unready, *pairs)
+
+
+# --- append
+
+
+def test_an_append_is_entries_gaps_and_counters_at_once(append, server):
+    """What a batch carries is there together, and who was captured is remembered."""
+    assert append(1, entries=[("d1", 2, b"x" * 10)], gaps=[("d2", 50)], counts=[("op|1|captured", 2)]) == b"appended"
+    [(_, fields)] = server.xrange(LANE.stream)
+    assert fields == {b"u": b"d1", b"n": b"2", b"w": b"5", b"b": b"10", b"p": b"x" * 10}
+    assert server.hgetall(LANE.gaps) == {b"d2": b"50"}
+    assert server.hgetall(LANE.funnel) == {b"op|1|captured": b"2"}
+    assert server.hgetall(LANE.state) == {b"appended": b"10", b"captured": b"2"}
+    assert server.zrange(LANE.users("p"), 0, -1) == [b"d1"]
+
+
+def test_a_repeated_append_changes_nothing(append, server):
+    """The same number again, as after a lost reply."""
+    given = {"entries": [("d1", 1, b"x")], "gaps": [("d2", 50)], "counts": [("op|1|captured", 1)]}
+    append(1, **given)
+    server.delete(LANE.gaps)  # a worker has seen to it
+    assert append(1, **given) == b"repeated"
+    assert (server.xlen(LANE.stream), server.hgetall(LANE.funnel)) == (1, {b"op|1|captured": b"1"})
+    assert not server.exists(LANE.gaps)
+
+
+def test_a_full_lane_takes_nothing_of_a_batch(append, server):
+    """Neither entries nor counters nor gaps; a batch without entries is never refused."""
+    assert append(1, entries=[("d1", 1, b"x" * 9)], gaps=[("d2", 5)], counts=[("c", 1)], cap=8) == b"full"
+    assert server.keys("*") == []
+    assert append(1, gaps=[("d2", 5)], counts=[("c", 1)], cap=0) == b"appended"
+    assert server.hgetall(LANE.gaps) == {b"d2": b"5"}
+
+
+def test_a_gap_is_as_old_as_the_first_write_that_may_be_missing(append, server):
+    """Two producers lose writes of one user: whichever tells first, the earlier moment stays."""
+    append(1, gaps=[("d", 50)], producer="p")
+    append(1, gaps=[("d", 30)], producer="q")
+    append(2, gaps=[("d", 70)], producer="p")
+    assert server.hgetall(LANE.gaps) == {b"d": b"30"}
+
+
+def test_one_hint_is_under_way_at_a_time(append, server):
+    """The first batch pushes it, the next find it there; counters alone need none."""
+    assert append(1, counts=[("c", 1)], hint=b"hint") == b"appended"
+    assert append(2, entries=[("d", 1, b"x")], hint=b"hint") == b"hinted"
+    assert append(3, entries=[("d", 1, b"x")], hint=b"hint") == b"appended"
+    assert server.lrange(KEYS.queue, 0, -1) == [b"hint"]
+
+
+# --- beat
+
+
+def test_a_beat_tells_what_is_new_and_no_more(beat, server):
+    """Documents travel only where the version known is another."""
+    server.hset(KEYS.flags, mapping={"version": 3, "document": b"F"})
+    server.hset(KEYS.readiness, mapping={"version": 2, "document": b"R"})
+    mark(server, "d", 9)
+    assert beat()[2:] == [b"100", b"3", b"F", b"2", b"R", b"1", [b"d", b"9", b"version", b"1"]]
+    assert beat(known=(3, 2, 1), number=2)[2:] == [b"100", b"3", b"", b"2", b"", b"1", []]
+
+
+def test_nothing_stored_is_version_zero(beat):
+    """And nothing to read."""
+    assert beat()[3:] == [b"0", b"", b"0", b"", b"0", []]
+
+
+def test_counts_of_a_beat_are_added_once(beat, server):
+    """The same number again, as after a lost reply, adds nothing."""
+    beat(number=1, counted=[("legacy_calls", 3)])
+    beat(number=1, counted=[("legacy_calls", 3)])
+    beat(number=2, counted=[("legacy_calls", 2), ("errors", 1)])
+    assert server.hgetall(KEYS.metrics) == {b"legacy_calls": b"5", b"errors": b"1"}
+
+
+def test_the_lowest_live_watermark_is_told(beat):
+    """Of all producers; who has only looked is none."""
+    assert beat("p", watermark=100)[2] == b"100"
+    assert beat("q", watermark=70)[2] == b"70"
+    assert beat("", watermark=0)[2] == b"70"
+
+
+def test_a_producer_unheard_of_is_moved_to_the_dead(beat, server):
+    """With what it said last, so that it can be told whom it may have lost; it holds nobody back any more."""
+    beat("p", watermark=70, facts=("host", "h", "pid", 12, "buffered", 5))
+    server.zadd(KEYS.producers, {"p": 1})  # long ago
+    assert beat("q", watermark=100)[2] == b"100"
+    dead = msgspec.json.decode(server.hget(KEYS.dead, "p"))
+    assert {name: dead[name] for name in ("watermark", "host", "pid", "buffered")} == {
+        "watermark": 70, "host": "h", "pid": "12", "buffered": 5,
+    }  # fmt: skip
+    assert (server.exists(KEYS.producer("p")), server.zscore(KEYS.producers, "p")) == (0, None)
+
+
+def test_a_watermark_keeps_its_microseconds(beat, server):
+    """A moment of today has sixteen digits: all of them come back from the living, fourteen from the dead (cjson)."""
+    now = 1_795_370_000_001_463
+    assert float(beat("p", watermark=now)[2]) == now
+    beat("q", lifetime_ms=-1, watermark=now)
+    beat("p", watermark=now)
+    assert abs(msgspec.json.decode(server.hget(KEYS.dead, "q"))["watermark"] - now) <= 50
+
+
+def test_who_says_goodbye_is_not_dead(beat, server):
+    """Left in order: nothing held back, nothing to look into."""
+    beat("p")
+    server.eval(LEAVE, 3, KEYS.producer("p"), KEYS.producers, KEYS.watermarks, "p")
+    assert beat("", watermark=0)[2] == b""
+    assert server.hgetall(KEYS.dead) == {}
+
+
+@pytest.mark.parametrize("key", ["flags", "readiness", "unready"])
+def test_a_key_of_another_type_stops_no_heart(beat, server, key):
+    """Somebody stored a text where a hash belongs: the beat goes through, and gives something that is no document."""
+    server.set(getattr(KEYS, key), "rampdown")
+    answer = beat()
+    assert answer[2] == b"100"
+    told = dict(zip(("flags", "readiness", "unready"), (answer[4], answer[6], answer[8]), strict=True))
+    assert told[key] not in (b"", [])
+
+
+# --- store
+
+
+def test_a_document_is_stored_by_whoever_was_first(server):
+    """Compare and set: the second of two finds another version."""
+    assert server.eval(STORE, 1, KEYS.flags, 0, 1, b"one", KEYS.changes) == 1
+    assert server.eval(STORE, 1, KEYS.flags, 0, 1, b"other", KEYS.changes) == 0
+    assert server.hgetall(KEYS.flags) == {b"version": b"1", b"document": b"one"}
+
+
+@pytest.mark.parametrize("script", ["store", "mark"])
+def test_every_live_process_is_told(server, script):
+    """Over the channel, with the new version."""
+    with server.pubsub() as listening:
+        listening.subscribe(KEYS.changes)
+        assert listening.get_message(timeout=5)["type"] == "subscribe"
+        if script == "store":
+            server.eval(STORE, 1, KEYS.readiness, 0, 4, b"{}", KEYS.changes)
+        else:
+            mark(server, "d", 1)
+        assert listening.get_message(timeout=5)["data"] == (b"4" if script == "store" else b"1")
+
+
+# --- exceptions
+
+
+def test_an_exception_is_as_young_as_the_last_write_that_enhanced_lacks(server):
+    """Two processes tell of one user, in whatever order: the younger moment stays, all up to it must be replayed."""
+    mark(server, "d", 50)
+    mark(server, "d", 30)
+    assert server.hget(KEYS.unready, "d") == b"50"
+    assert clear(server, "d", 40) == 0
+    mark(server, "d", 70)
+    assert clear(server, "d", 50) == 0
+    assert clear(server, "d", 70) == 1
+    assert server.hgetall(KEYS.unready) == {b"version": b"4"}
+
+
+def test_every_mark_makes_a_new_version(server):
+    """Also a repeated one: whoever marked waits for a version that holds it."""
+    assert [mark(server, "d", 1), mark(server, "e", 1, "f", 2), mark(server, "d", 1)] == [1, 2, 3]
+
+
+def test_too_many_exceptions_are_everybody(server):
+    """Beyond the most all users are excepted together; who was excepted before still is."""
+    assert mark(server, "a", 1, "b", 2, most=4) == 1
+    assert mark(server, "c", 3, "d", 4, "e", 5, most=4) == 2
+    held = server.hgetall(KEYS.unready)
+    assert int(held[b"*"]) >= 5
+    assert {b"a", b"b"} <= held.keys()
+
+
+def test_clearing_what_is_not_there_changes_nothing(server):
+    """No new version, so nobody reads anew."""
+    mark(server, "d", 5)
+    assert clear(server, "e", 9, "d", 4) == 0
+    assert server.hget(KEYS.unready, "version") == b"1"

@@ -1,0 +1,205 @@
+"""A look at the live processes: how far they are, how well their clocks agree, which of them died, whom they may dual.
+
+One question to Redis tells all of it, asked before lanes are read: whatever lies below the watermark it returns has
+been appended by then, and so has every gap that begins below it.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+import msgspec
+import redis
+from redis.exceptions import NoScriptError
+
+from gnomon.flags import SHARE, SWITCHES, StoredFlags
+from gnomon.keys import Keys
+from gnomon.readiness import Readiness
+from gnomon.scripts import BEAT
+
+ERROR_US: Final = 1_000  # of clocks that nobody has told the error of: hosts of one network agree better
+MOST_ERROR_US: Final = 50_000  # a process that has just started says nothing better; two beats later it does
+ERROR_LIVES_S: Final = 1.0  # an error changes within minutes
+DEAD_LIVE_MS: Final = 2 * 3_600_000  # as long as lanes remember whom a dead process captured
+ROUNDING_US: Final = 100  # Lua spells a watermark with 14 digits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadProducer:
+    """A live process that ended without saying goodbye. `buffered` captures, at its last beat, may be lost with it."""
+
+    producer: str
+    watermark: int
+    died_ms: int
+    host: str
+    pid: str
+    buffered: int
+
+    @property
+    def died_at(self) -> datetime:
+        """When it was noticed, some 10 s after its last beat."""
+        return datetime.fromtimestamp(self.died_ms / 1_000, UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What one look told. Times are µs on Redis's clock; `error_us` is how far two captures' clocks may be apart."""
+
+    watermark: int  #: the lowest of the live processes; without any, now
+    now_us: int
+    alive: bool  #: whether there is any live process
+    error_us: int
+    dead: tuple[DeadProducer, ...]
+    may_be_dual: bool  #: whether enhanced may be written live, as far as flags and readiness tell
+
+    @property
+    def cut_us(self) -> int:
+        """Up to where captures may be replayed.
+
+        Lower than the watermark by the clock error: a write whose start is stamped just above it may yet have
+        overlapped a call whose end is stamped just below. Where no process is left, nothing more is coming.
+        """
+        return self.watermark - self.error_us if self.alive else self.watermark
+
+
+class _LastWord(msgspec.Struct):
+    watermark: float = 0
+    died_ms: float = 0
+    host: str = ""
+    pid: str = ""
+    buffered: float = 0
+
+
+class Lookout:
+    """Looks at the live processes of one namespace."""
+
+    def __init__(self, server: "redis.Redis", keys: Keys) -> None:
+        self._redis = server
+        self._keys = keys
+        self._beat = server.register_script(BEAT)
+        self._known: list[bytes | str] = ["", "", ""]  # versions of flags, readiness and exceptions
+        self._may_be_dual = False
+        self._error_us = ERROR_US
+        self._error_at = float("-inf")
+        self._offset_us: int | None = None
+
+    def look(self) -> Look:
+        """Ask once."""
+        sent_us = _monotonic_us()
+        answer, dead = self._ask()
+        seconds, micros, lowest, *documents = answer
+        now_us = int(seconds) * 1_000_000 + int(micros)
+        self._offset_us = now_us - sent_us  # no less than the true one, so a moment told by it is never too early
+        self._take(documents)
+        return Look(
+            watermark=int(float(lowest)) if lowest else now_us,
+            now_us=now_us,
+            alive=bool(lowest),
+            error_us=self._clock_error_us(alive=bool(lowest)),
+            dead=tuple(_died(dead)),
+            may_be_dual=self._may_be_dual,
+        )
+
+    def now_us(self) -> int:
+        """Return Redis's time, or a little more, without asking it."""
+        if self._offset_us is None:
+            self.look()
+        assert self._offset_us is not None
+        return _monotonic_us() + self._offset_us
+
+    def dead(self) -> list[DeadProducer]:
+        """Return the processes that died within the last two hours."""
+        found = cast("dict[bytes, bytes]", self._redis.hgetall(self._keys.dead))
+        return list(_died(found))
+
+    def forget_dead(self) -> int:
+        """Forget processes that died so long ago that nothing can be said of them any more; returns how many."""
+        limit = self.look().now_us // 1_000 - DEAD_LIVE_MS
+        gone = [found.producer for found in self.dead() if found.died_ms < limit]
+        if gone:
+            self._redis.hdel(self._keys.dead, *gone)
+        return len(gone)
+
+    def producers(self) -> list[dict[str, str]]:
+        """Return the heartbeats of the live processes."""
+        seconds, _ = self._redis.time()
+        alive = cast("list[bytes]", self._redis.zrangebyscore(self._keys.producers, seconds * 1_000, "+inf"))
+        pipeline = self._redis.pipeline(transaction=False)
+        for name in alive:
+            pipeline.hgetall(self._keys.producer(name.decode()))
+        return [{key.decode(): value.decode() for key, value in beat.items()} for beat in pipeline.execute()]
+
+    def _ask(self) -> tuple[list[Any], dict[bytes, bytes]]:
+        keys = self._keys
+        shared = [keys.producers, keys.watermarks, keys.flags, keys.readiness, keys.unready, keys.dead, keys.metrics]
+        names = [keys.producer(""), *shared]
+        args = ["", 0, 0, *self._known, 0, 0]
+        while True:
+            pipeline = self._redis.pipeline(transaction=False)
+            pipeline.evalsha(self._beat.sha, len(names), *names, *args)
+            pipeline.hgetall(keys.dead)  # behind it: whom the watermark no longer waits for is in there
+            try:
+                answer, dead = pipeline.execute()
+            except NoScriptError:  # a fresh Redis
+                self._redis.script_load(BEAT)
+            else:
+                return answer, dead
+
+    def _take(self, documents: list[Any]) -> None:
+        flags_at, flags, ready_at, readiness, excepted_at, _ = documents
+        dual = (flags and _flags_may_dual(flags)) or (readiness and _readiness_may_dual(readiness))
+        self._may_be_dual = self._may_be_dual or bool(dual)  # who was dual once may be so for long after
+        self._known = [flags_at, ready_at, excepted_at]
+
+    def _clock_error_us(self, *, alive: bool) -> int:
+        if not alive:
+            return ERROR_US
+        if time.monotonic() - self._error_at > ERROR_LIVES_S:
+            self._error_at = time.monotonic()
+            told = [int(beat["clock_error_us"]) for beat in self.producers() if "clock_error_us" in beat]
+            # of two clocks one may be fast and the other slow
+            self._error_us = min(2 * max(told), MOST_ERROR_US) if told else ERROR_US
+        return self._error_us
+
+
+def _monotonic_us() -> int:
+    return time.monotonic_ns() // 1_000
+
+
+def _died(found: Mapping[bytes, bytes]) -> Iterator[DeadProducer]:
+    for name, said in found.items():
+        with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # what is no word of a process is nobody's death
+            last = msgspec.json.decode(said, type=_LastWord)
+            yield DeadProducer(
+                producer=name.decode(),
+                watermark=max(0, int(last.watermark) - ROUNDING_US),
+                died_ms=int(last.died_ms),
+                host=last.host,
+                pid=last.pid,
+                buffered=int(last.buffered),
+            )
+
+
+def _flags_may_dual(document: bytes) -> bool:
+    """Tell whether any live process may dual-write by these flags; who was taken out again may be dual still."""
+    try:
+        flags = msgspec.json.decode(document, type=StoredFlags)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return True
+    people = flags.enabled or flags.disabled or flags.segments
+    return bool(people) or flags.lowered > 0 or flags.retired or _any_on(flags.flags)
+
+
+def _any_on(flags: Mapping[str, Any]) -> bool:
+    return bool(flags.get(SHARE)) or any(flags.get(name) for name in SWITCHES)
+
+
+def _readiness_may_dual(document: bytes) -> bool:
+    try:
+        readiness = msgspec.json.decode(document, type=Readiness)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return True
+    return bool(readiness.dual_below or readiness.dual)
