@@ -242,7 +242,7 @@ def test_async_enhanced_sees_the_callers_context(phased, async_pair):
         (None, [None], ["new", 0]),
         (Any, ["new", 42, None, {"a": [1]}], [object(), {"a": object()}]),
     ],
-    ids=str,
+    ids=["str", "int", "str | None", "list", "None", "Any"],
 )
 def test_an_answer_of_another_type_than_legacy_declares_is_none(phased, pair, declared, valid, invalid):
     """The declared type decides; where none is declared, whether it has a JSON form."""
