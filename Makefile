@@ -6,7 +6,8 @@ LOCKED := --universal --python-version 3.11 --generate-hashes --no-emit-package 
 MARKED := test-enhanced-memory test-enhanced-chat test-feature-flags test-safe-migration test-fallback test-performance \
           test-components test-memory-hooks
 
-TWO    := --numprocesses 2 --dist worksteal  # each with servers of its own
+# several test processes, each with servers of its own; the slow ones wait more than they compute
+SHARED := --dist worksteal --numprocesses
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-fast lint format bench lock clean $(MARKED)
@@ -27,7 +28,7 @@ demo: setup  ## the main job in under a minute: capture, replay, compare, report
 	@$(BIN)/gnomon demo
 
 test: setup  ## every test: fast ones first, then those with real servers and workers
-	$(BIN)/python -m pytest -m "not slow" $(TWO) && $(BIN)/python -m pytest -m slow $(TWO)
+	$(BIN)/python -m pytest -m "not slow" $(SHARED) 2 && $(BIN)/python -m pytest -m slow $(SHARED) 3
 
 test-fast: setup  ## the tests that start no server
 	$(BIN)/python -m pytest -m "not slow"
