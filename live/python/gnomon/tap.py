@@ -80,6 +80,8 @@ class Tap(NullTap):
         self._wake = wake
         self._scribe = Scribe(settings)
         self._lanes = settings.lanes
+        self._largest = settings.capture_bytes
+        self._whole: set[str] = set()  # operations of which every call is captured
         self._budget = HourlyBudget(settings.generate_budget)
         self._told_minute: dict[str, int] = {}
         self._closed = False
@@ -87,6 +89,7 @@ class Tap(NullTap):
     def close(self) -> None:
         """Capture no more; calls still go where the flags send them."""
         self._closed = True
+        self._whole = set()
 
     def disown(self) -> None:
         """In a forked child: what was under way is the parent's, and its locks may be held by nobody who is here."""
@@ -123,7 +126,7 @@ class Tap(NullTap):
             return None
         live = LiveCall(binding, user, lane_of(user, self._lanes))
         self._route(live)
-        captured = live.phase is not Phase.RETIRED and self._samples(live)
+        captured = live.phase is not Phase.RETIRED and (binding.name in self._whole or self._samples(live))
         if not captured and live.alone:
             return None
         return self._snapshot(live, named, captured=captured)
@@ -143,8 +146,11 @@ class Tap(NullTap):
         if self._closed:
             return False
         if binding.kind is Kind.WRITE:
+            self._whole.add(binding.name)
             return True
         rate = self._scribe.rate_of(binding)
+        if rate >= 1 and binding.kind is Kind.READ:
+            self._whole.add(binding.name)
         if sampled(live.user, rate) and (binding.kind is not Kind.GENERATE or self._budget.spend()):
             return True
         self._lost(live, "not_sampled")
@@ -207,16 +213,13 @@ class Tap(NullTap):
             self._drop(live, "unserialisable", called=not recorded)
             return False
         size_bytes += ENVELOPE_BYTES + len(live.args)
-        first = self._buffer.offer(live, size_bytes, side, recorded=recorded) if self._fits(size_bytes) else None
+        first = self._buffer.offer(live, size_bytes, side, recorded=recorded) if size_bytes <= self._largest else None
         if first:
             self._wake.set()
         elif first is None:
-            counter = self._wake.refusal if self._fits(size_bytes) else "oversize"
+            counter = self._wake.refusal if size_bytes <= self._largest else "oversize"
             self._drop(live, counter, called=not recorded)
         return first is not None
-
-    def _fits(self, size_bytes: int) -> bool:
-        return size_bytes <= self._settings.capture_bytes
 
     # --- after any other
 
@@ -285,7 +288,7 @@ class Tap(NullTap):
         sides = {outcome.system: side_of(outcome, live.binding.rejects) for outcome in live.asked if outcome.asked}
         size_bytes = ENVELOPE_BYTES + len(live.args) + sum(_bytes_of(side) for side in sides.values())
         legacy, enhanced = sides.get(System.LEGACY, msgspec.UNSET), sides.get(System.ENHANCED, msgspec.UNSET)
-        fits = self._fits(size_bytes)
+        fits = size_bytes <= self._largest
         first = self._buffer.offer(live, size_bytes, legacy, enhanced, answer.system) if fits else None
         if first is None:
             self._drop(live, self._wake.refusal if fits else "oversize")
