@@ -2,6 +2,7 @@
 
 import atexit
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -12,6 +13,10 @@ from uuid import uuid4
 import psycopg
 import pytest
 import redis
+
+# started in the background by a shell, this process ignores Ctrl-C, and so would every command that a test interrupts
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
