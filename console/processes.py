@@ -35,10 +35,13 @@ def embedded_valkey(folder: Path) -> Iterator[str]:
 
 
 class WorkerProcess:
-    """A Celery worker in a process group of its own; started again when it dies."""
+    """A Celery worker in a process group of its own; started again when it dies.
+
+    What it keeps in temporary files lies beside its log: a worker that is killed leaves nothing elsewhere.
+    """
 
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
-        self._environment = {**os.environ, **environment}
+        self._environment = {**os.environ, **environment, "TMPDIR": str(log.parent)}
         self._log = log
         self._restarts = 0
         self._process = self._start()
