@@ -10,6 +10,7 @@ from sqlalchemy import (
     Dialect,
     ForeignKey,
     Index,
+    Integer,
     LargeBinary,
     MetaData,
     String,
@@ -92,6 +93,7 @@ class LaneRow(Base):
     done: Mapped[int] = mapped_column(default=0)
     committed_at: Mapped[datetime | None]
     standings: Mapped[int] = mapped_column(default=0)  #: given so far: 0 spares looking for them
+    retrying: Mapped[int] = mapped_column(default=0)  #: parked captures that people want replayed again
 
 
 class Outcomes:
@@ -109,6 +111,12 @@ class Outcomes:
     discarded: Mapped[int] = mapped_column(default=0)
     erased: Mapped[int] = mapped_column(default=0)
     lost: Mapped[int] = mapped_column(default=0)
+    # of the failed: how
+    failed_error: Mapped[int] = mapped_column(default=0)
+    failed_timeout: Mapped[int] = mapped_column(default=0)
+    failed_refused: Mapped[int] = mapped_column(default=0)
+    failed_garbage: Mapped[int] = mapped_column(default=0)
+    failed_oversize: Mapped[int] = mapped_column(default=0)
 
 
 class TallyRow(Outcomes, Base):
@@ -151,7 +159,10 @@ class UserRow(Base):
 
 
 class FunnelRow(Base):
-    """Where eligible calls ended before they were captured: the lanes' own cumulative counters, folded in."""
+    """Where eligible calls ended before they were captured, summed over their senders, and what came of the captured.
+
+    `done` counts those that ended in any way but lost, `lost` those that are gone with Redis.
+    """
 
     __tablename__ = "funnel"
     lane: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -164,6 +175,35 @@ class FunnelRow(Base):
     shed: Mapped[int] = mapped_column(default=0)
     publish_failed: Mapped[int] = mapped_column(default=0)
     captured: Mapped[int] = mapped_column(default=0)
+    done: Mapped[int] = mapped_column(default=0)
+    lost: Mapped[int] = mapped_column(default=0)
+
+
+class SenderRow(Base):
+    """What one live process has sent to one lane, as far as it is folded in and read.
+
+    Its counters are its own and absolute, so whatever Redis forgets or repeats, they are taken in exactly once.
+    """
+
+    __tablename__ = "senders"
+    lane: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    producer: Mapped[str] = mapped_column(String(64), primary_key=True)
+    counts: Mapped[dict[str, Any]]  #: operation|epoch|counter → calls, already in the funnel
+    read: Mapped[int] = mapped_column(default=0)  #: the highest number among its entries that were read
+    missing: Mapped[list[Any]]  #: numbers below that were not
+    changed_us: Mapped[int] = mapped_column(default=0)  #: on Redis's clock
+
+
+class LossRow(Base):
+    """Captures that were in Redis and are gone with it."""
+
+    __tablename__ = "losses"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    lane: Mapped[int]
+    operation: Mapped[str] = mapped_column(String(200))
+    epoch: Mapped[int]
+    captures: Mapped[int]
+    noticed_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class DivergenceRow(Base):
@@ -217,7 +257,7 @@ class GroupUserRow(Base):
 
 
 class ParkedRow(Base):
-    """A capture that could not be replayed at all, kept with its reason."""
+    """A capture that could not be replayed at all, kept with its reason until a person has decided."""
 
     __tablename__ = "parked"
     capture_id: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -227,6 +267,17 @@ class ParkedRow(Base):
     user_digest: Mapped[str] = mapped_column(String(16))
     payload: Mapped[bytes]
     parked_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    # where its outcome is counted, so that it can be taken back there
+    epoch: Mapped[int] = mapped_column(default=0)
+    exposure: Mapped[str] = mapped_column(String(10), default="shadow")
+    cluster: Mapped[int] = mapped_column(default=0)
+    minute: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str] = mapped_column(String(10), default="parked")  #: parked, retrying or discarded
+    retries: Mapped[int] = mapped_column(default=0)
+    decided_by: Mapped[str] = mapped_column(String(200), default="")
+    why: Mapped[str] = mapped_column(String(500), default="")
+    decided_at: Mapped[datetime | None]
+    __table_args__ = (Index("ix_parked_state", "state", "lane"),)
 
 
 class StandingRow(Base):
