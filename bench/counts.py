@@ -9,6 +9,7 @@ import redis
 from bench.measuring import BenchError
 from gnomon.keys import Keys
 from gnomon.wire import decode, unpack
+from worker.senders import Senders
 
 LANES: Final = 64
 DROPS: Final = ("not_sampled", "unserialisable", "oversize", "shed", "publish_failed")
@@ -19,10 +20,11 @@ def funnel(redis_url: str, namespace: str) -> Counter[str]:
     """Return the funnel's counters, summed over lanes, operations and epochs."""
     sums: Counter[str] = Counter()
     with redis.Redis.from_url(redis_url) as server:
-        for lane in range(LANES):
-            counts = cast("Mapping[bytes, bytes]", server.hgetall(Keys(namespace).lane(lane).funnel))
-            for field, count in counts.items():
-                sums[field.decode().rpartition("|")[2]] += int(count)
+        senders = Senders(server, Keys(namespace))
+        for told in senders.changed(range(LANES)).sent.values():
+            for sent in told.values():
+                for name, count in sent.counts.items():
+                    sums[name.rpartition("|")[2]] += count
     return sums
 
 

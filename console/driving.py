@@ -85,8 +85,8 @@ class Backlog:
             return captured - reading.done()
 
     def fold(self) -> None:
-        """Take the lanes' funnels into the ledger."""
-        self.ledger.fold_funnels(self._lanes.funnels(self._all))
+        """Take what was counted in the lanes into the ledger."""
+        self.ledger.fold(self._lanes.senders.changed(self._all).sent)
 
     def settle(self) -> None:
         """Give the workers a moment for what is left, and leave the ledger with the lanes' last word."""

@@ -143,7 +143,7 @@ def _asked_ledger(found: Place, *, fold: bool) -> tuple[str, InLedger | None]:
         with contextlib.closing(found.ledger()) as ledger:
             if fold:
                 with contextlib.closing(found.lanes()) as lanes, contextlib.suppress(redis.RedisError, OSError):
-                    ledger.fold_funnels(lanes.funnels(found.all_lanes))
+                    ledger.fold(lanes.senders.changed(found.all_lanes).sent)
             with ledger.reading() as reading:
                 sums = Sums(operations=reading.sums(), done=reading.done())
                 return OK, InLedger(sums=sums, lanes=reading.positions())

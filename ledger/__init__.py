@@ -3,8 +3,8 @@
 from ledger.engine import FencedError, LedgerError, LedgerSchemaError, LedgerUnreachableError, database_url
 from ledger.facts import (
     COUNTED,
+    CallsKey,
     Finding,
-    FunnelKey,
     Group,
     Hold,
     KeptDifference,
@@ -13,17 +13,19 @@ from ledger.facts import (
     OperationSums,
     Outcome,
     Position,
+    Settling,
 )
 from ledger.ledger import Ledger
 from ledger.reading import Reading
+from ledger.senders import Seen, Sent
 from ledger.standings import UNVERIFIED, Opening, Standing, everyone_of
 
 __all__ = [
     "COUNTED",
     "UNVERIFIED",
+    "CallsKey",
     "FencedError",
     "Finding",
-    "FunnelKey",
     "Group",
     "Hold",
     "KeptDifference",
@@ -38,6 +40,9 @@ __all__ = [
     "Outcome",
     "Position",
     "Reading",
+    "Seen",
+    "Sent",
+    "Settling",
     "Standing",
     "database_url",
     "everyone_of",

@@ -4,18 +4,18 @@ The compare-and-set on position and fence is what makes the counters exact: whoe
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, CursorResult, case, func, or_, update
 
 from comparators import wildcard
+from ledger import accounts
 from ledger.engine import FencedError
-from ledger.facts import COUNTED, FUNNEL, GRAVITY, Finding, FunnelKey, KeptDifference, LaneCommit, Outcome
+from ledger.facts import COUNTED, GRAVITY, CallsKey, Finding, KeptDifference, LaneCommit, Outcome
 from ledger.models import (
     DivergenceRow,
-    FunnelRow,
     GroupMemberRow,
     GroupRow,
     GroupUserRow,
@@ -28,7 +28,7 @@ from ledger.models import (
     UserRow,
 )
 from ledger.standings import Standing
-from ledger.upsert import add_new, add_up, grow_to, insert, put
+from ledger.upsert import add_new, add_up, insert, put
 
 RECORDED = (Outcome.DIVERGED, Outcome.FAILED)  # what people review; the rest is counted
 
@@ -38,11 +38,16 @@ def storable(text: str, length: int) -> str:
     return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")[:length]
 
 
-def write(connection: Connection, commit: LaneCommit) -> None:
-    """Write one lane's commit; raises FencedError, and then the transaction must be rolled back."""
+def write(connection: Connection, commit: LaneCommit) -> int:
+    """Write one lane's commit; returns how many captures turned out to be lost.
+
+    Raises FencedError, and then the transaction must be rolled back.
+    """
     _advance(connection, commit)
-    grow_to(connection, FunnelRow, funnel_rows(commit.funnel))
     findings = commit.findings
+    accounts.take_in(connection, commit.lane, commit.sent, seen=commit.seen, done=_done(findings))
+    if commit.refilled:
+        accounts.take_back(connection, commit.lane)
     add_up(connection, TallyRow, _counted(findings, _tally_key))
     add_up(connection, MinuteRow, _counted(findings, _minute_key))
     add_up(connection, ReasonRow, _reasons(findings))
@@ -50,16 +55,11 @@ def write(connection: Connection, commit: LaneCommit) -> None:
     _record(connection, [finding for finding in findings if finding.outcome in RECORDED])
     add_new(connection, ParkedRow, [_parked(commit.lane, f) for f in findings if f.outcome is Outcome.PARKED])
     put(connection, StandingRow, [_standing(commit.lane, standing) for standing in commit.standings])
+    return accounts.book_lost(connection, commit).total() if commit.settling else 0
 
 
-def funnel_rows(counters: Mapping[FunnelKey, int]) -> list[dict[str, Any]]:
-    """Return funnel counters as rows, one for each lane, operation and epoch."""
-    rows: defaultdict[tuple[int, str, int], dict[str, int]] = defaultdict(lambda: dict.fromkeys(FUNNEL, 0))
-    for (lane, operation, epoch, counter), count in counters.items():
-        if counter in FUNNEL:
-            rows[lane, operation, epoch][counter] = count
-    names = ("lane", "operation", "epoch")
-    return [{**dict(zip(names, key, strict=True)), **sums} for key, sums in rows.items()]
+def _done(findings: Iterable[Finding]) -> Counter[CallsKey]:
+    return Counter((storable(finding.operation, 200), finding.epoch) for finding in findings)
 
 
 def _advance(connection: Connection, commit: LaneCommit) -> None:

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from comparators import ABSENT, Difference, Severity, explain, fingerprint, mask
 from gnomon.hashing import cluster_of, user_digest
+from ledger.senders import Seen, Sent
 from ledger.standings import Standing
 
 
@@ -44,8 +46,8 @@ class Loss(StrEnum):
 
 #: every counter of the funnel
 FUNNEL: Final = ("eligible", *map(str, Loss))
-#: lane, operation, epoch and counter
-FunnelKey = tuple[int, str, int, str]
+#: operation and epoch
+CallsKey = tuple[str, int]
 #: from bad to harmless, as groups are listed
 GRAVITY: Final = tuple(sorted(map(str, Severity), key=lambda name: -Severity(name).rank))
 #: what the ledger counts itself; pending is what is left
@@ -122,6 +124,14 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Settling:
+    """The lane was empty when `sent` was read: what was captured and is not done, is lost."""
+
+    now_us: int  #: on Redis's clock
+    reads: frozenset[str] = frozenset()  #: operations whose loss can change nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LaneCommit:
     """What one transaction takes in for one lane."""
 
@@ -130,16 +140,23 @@ class LaneCommit:
     before: Position
     after: Position
     findings: tuple[Finding, ...] = ()
-    funnel: Mapping[FunnelKey, int] = field(default_factory=dict)  #: the lane's counters, read after its entries
+    sent: Mapping[str, Sent] = field(default_factory=dict)  #: what processes have sent, read after the entries
+    seen: Mapping[str, Seen] = field(default_factory=dict)  #: which entries of them are read with this commit
+    refilled: bool = False  #: some of those had been missing
     standings: tuple[Standing, ...] = ()  #: of users, where they have changed
+    settling: Settling | None = None
 
 
 class Hold(NamedTuple):
-    """What whoever takes a lane must know: its fence, how far it is drained, and how many standings it was given."""
+    """What whoever takes a lane must know: its fence, how far it is drained, and how many standings it was given.
+
+    `seen` tells which entries of each process were read.
+    """
 
     fence: int
     position: Position
     standings: int
+    seen: Mapping[str, Seen] = MappingProxyType({})
 
 
 @dataclass(slots=True)

@@ -5,16 +5,17 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, func, select, update
 
+from ledger import accounts, schema
 from ledger import commit as committing
-from ledger import schema
 from ledger.engine import answering, open_engine
-from ledger.facts import FUNNEL, FunnelKey, Hold, LaneCommit, Position
-from ledger.models import FunnelRow, LaneRow, StandingRow
+from ledger.facts import Hold, LaneCommit, Position
+from ledger.models import FunnelRow, LaneRow, SenderRow, StandingRow
 from ledger.reading import Reading
+from ledger.senders import Sent
 from ledger.standings import Standing
-from ledger.upsert import add_new, grow_to
+from ledger.upsert import add_new
 
 PAGE: Final = 500  # users asked for at once: below what either database takes as parameters
 _STANDING: Final = (
@@ -68,7 +69,8 @@ class Ledger:
                 )
             )
             row = connection.execute(taken).one()
-        return Hold(row.fence, Position((row.read_ms, row.read_seq), (row.cut_us, row.cut_id)), row.standings)
+            seen = accounts.senders(connection, lane)
+        return Hold(row.fence, Position((row.read_ms, row.read_seq), (row.cut_us, row.cut_id)), row.standings, seen)
 
     def standings(self, digests: Collection[str]) -> dict[str, Standing]:
         """Return where users stand, by digest; who was never given a standing is left out."""
@@ -79,25 +81,35 @@ class Ledger:
             rows = [row for query in queries for row in connection.execute(query)]
         return {row.user_digest: _standing(*row) for row in rows}
 
-    def commit(self, commit: LaneCommit) -> None:
-        """Commit one lane's findings and position together; raises FencedError where another worker took the lane."""
+    def commit(self, commit: LaneCommit) -> int:
+        """Commit one lane's findings and position together; returns how many captures turned out to be lost.
+
+        Raises FencedError where another worker took the lane.
+        """
         with self._writing, answering(self._engine), self._engine.begin() as connection:
-            committing.write(connection, commit)
+            return committing.write(connection, commit)
 
-    def fold_funnels(self, counters: Mapping[FunnelKey, int]) -> None:
-        """Take in lanes' cumulative funnels; repeatable, and never backwards."""
-        rows = committing.funnel_rows(counters)
-        known = self._folded()
-        fresh = [row for row in rows if known.get((row["lane"], row["operation"], row["epoch"])) != row]
-        if fresh:
-            with self._writing, answering(self._engine), self._engine.begin() as connection:
-                grow_to(connection, FunnelRow, fresh)
+    def fold(self, sent: Mapping[int, Mapping[str, Sent]]) -> None:
+        """Take in what processes say they have sent, by lane and process; repeatable, and never backwards."""
+        lanes = sorted(lane for lane, told in sent.items() if told)
+        if not lanes:
+            return
+        with self._writing, answering(self._engine), self._engine.begin() as connection:
+            accounts.lock(connection, lanes)
+            for lane in lanes:
+                accounts.take_in(connection, lane, sent[lane])
 
-    def _folded(self) -> dict[tuple[int, str, int], dict[str, object]]:
+    def forget_senders(self, before_us: int) -> None:
+        """Forget what processes have sent that were not heard of since; so long ago that none can come back."""
+        with self._writing, answering(self._engine), self._engine.begin() as connection:
+            connection.execute(delete(SenderRow).where(SenderRow.changed_us < before_us))
+
+    def unsettled(self) -> dict[int, int]:
+        """Return by lane how many captures are not done and not lost."""
+        query = select(FunnelRow.lane, func.sum(FunnelRow.captured - FunnelRow.done - FunnelRow.lost))
+        query = query.where(FunnelRow.captured != FunnelRow.done + FunnelRow.lost).group_by(FunnelRow.lane)
         with answering(self._engine), self._reading.connect() as connection:
-            rows = [dict(row) for row in connection.execute(select(FunnelRow)).mappings()]
-        names = ("lane", "operation", "epoch", *FUNNEL)
-        return {(r["lane"], r["operation"], r["epoch"]): {name: r[name] for name in names} for r in rows}
+            return {lane: int(count) for lane, count in connection.execute(query)}
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:

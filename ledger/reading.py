@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from ledger.accounts import NOBODY
 from ledger.facts import COUNTED, FUNNEL, GRAVITY, Group, OperationSums, Position
 from ledger.models import (
     EpochRow,
@@ -15,6 +16,7 @@ from ledger.models import (
     GroupUserRow,
     Instant,
     LaneRow,
+    LossRow,
     MinuteRow,
     ReasonRow,
     StandingRow,
@@ -63,6 +65,12 @@ class Reading:
         query = select(StandingRow.reason, func.count()).where(StandingRow.closed_us.is_(None))
         return {row[0]: int(row[1]) for row in self._connection.execute(query.group_by(StandingRow.reason))}
 
+    def losses(self) -> list[tuple[str, int, int, datetime]]:
+        """Return what was booked as lost with Redis, and taken back: operation, epoch, captures, when; latest first."""
+        query = select(LossRow.operation, LossRow.epoch, LossRow.captures, LossRow.noticed_at)
+        rows = self._connection.execute(query.order_by(LossRow.id.desc()))
+        return [(row[0], row[1], row[2], row[3]) for row in rows]
+
     def groups(self) -> list[Group]:
         """Return all groups, the gravest and largest first."""
         users = select(GroupUserRow.group_id, func.count().label("users")).group_by(GroupUserRow.group_id).subquery()
@@ -73,9 +81,10 @@ class Reading:
         return sorted(found, key=lambda group: (GRAVITY.index(group.severity), -group.count, group.id))
 
     def clusters(self, epoch: int) -> dict[str, list[dict[str, Any]]]:
-        """Return, for each operation, its outcomes by exposure and cluster of users."""
+        """Return, for each operation, its outcomes by exposure and cluster of users; what is lost is of none."""
         clusters: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-        for row in self._connection.execute(select(TallyRow).where(TallyRow.epoch == epoch)).mappings():
+        query = select(TallyRow).where(TallyRow.epoch == epoch, TallyRow.cluster != NOBODY)
+        for row in self._connection.execute(query).mappings():
             clusters[row["operation"]].append(dict(row))
         return clusters
 

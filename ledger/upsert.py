@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, func
+from sqlalchemy import Connection
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase
 
@@ -17,11 +17,6 @@ def insert(connection: Connection, model: type[DeclarativeBase]) -> postgresql.I
 def add_up(connection: Connection, model: type[DeclarativeBase], rows: Iterable[Mapping[str, Any]]) -> None:
     """Add counters: rows that exist grow by the values given, others are made."""
     _merge(connection, model, rows, lambda stored, given: stored + given)
-
-
-def grow_to(connection: Connection, model: type[DeclarativeBase], rows: Iterable[Mapping[str, Any]]) -> None:
-    """Set cumulative counters: each row keeps the larger of what it has and what is given."""
-    _merge(connection, model, rows, func.greatest if connection.dialect.name == "postgresql" else func.max)
 
 
 def put(connection: Connection, model: type[DeclarativeBase], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -17,6 +17,7 @@ from ledger import FencedError, Finding, Ledger
 from worker.held_lane import HeldLane
 from worker.jobs import Fanout
 from worker.journal import Journal
+from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore
 from worker.looking import Look
 from worker.mending import Mender
@@ -107,6 +108,8 @@ class Drain:
                 verifies=self._mender.able,
             ),
             done_writes=DoneWrites(left.writes),
+            entries=LaneEntries(hold.seen, hold.position),
+            forgotten=bool(hold.seen) and left.senders.isdisjoint(hold.seen),
             count=self._count,
         )
         self.counts["lanes"] += 1

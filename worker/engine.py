@@ -1,11 +1,15 @@
 """What one worker process needs to drain and sweep: connections, operations, threads; made at the first task."""
 
+import time
 from collections import Counter
+from typing import Final
 
 import redis
 import structlog
 
 from gnomon.connecting import connect
+from gnomon.publisher import SENDER_LIFETIME_MS
+from gnomon.wire import Kind
 from ledger import Ledger, LedgerError
 from worker.application import hint
 from worker.drain import Drain
@@ -15,8 +19,12 @@ from worker.pool import ReplayPool
 from worker.registry import clients, load_operations, user_data_of
 from worker.replay import Replayer
 from worker.settings import WorkerSettings, settings
+from worker.settling import Settler
 
 log = structlog.get_logger()
+
+FORGET_S: Final = 600.0
+SENDERS_LIVE_US: Final = 2 * SENDER_LIFETIME_MS * 1_000  # longer than Redis knows of them
 
 
 class Engine:
@@ -31,6 +39,8 @@ class Engine:
             client.stand_aside()
         self._mender = Mender(user_data_of(used.operation_modules), self._lanes.lookout.now_us)
         self._pool = ReplayPool(used.threads)
+        self._settler = Settler(self._lanes, self._ledger, _reads(self._replayer))
+        self._forgot = time.monotonic()
         self.exhausted = False  #: threads were left to themselves: the process should be replaced
 
     @property
@@ -62,20 +72,34 @@ class Engine:
         return drain.counts
 
     def sweep(self) -> Counter[str]:
-        """Ask again for lanes that nobody drains, fold the lanes' funnels, forget processes that died long ago."""
+        """Ask again for lanes that nobody drains, take in what was sent, book what is lost, forget the long dead."""
         asked = self._lanes.unhinted(self.all_lanes)
         for lane in asked:
             hint(lane)
-        self._ledger.fold_funnels(self._lanes.funnels(self.all_lanes))
+        told = self._lanes.senders.changed(self.all_lanes)
+        self._ledger.fold(told.sent)
+        self._lanes.senders.taken(told)
+        lost = self._settler.look()
+        self._forget()
+        log.info("sweep.done", hinted=len(asked), lost=lost)
+        return Counter(hinted=len(asked), lost=lost)
+
+    def _forget(self) -> None:
         self._lanes.lookout.forget_dead()
-        log.info("sweep.done", hinted=len(asked))
-        return Counter(hinted=len(asked))
+        if time.monotonic() - self._forgot > FORGET_S:
+            self._forgot = time.monotonic()
+            self._ledger.forget_senders(self._lanes.lookout.now_us() - SENDERS_LIVE_US)
 
     def close(self) -> None:
         """Close connections; threads end with the process."""
         self._pool.close()
         self._lanes.close()
         self._ledger.close()
+
+
+def _reads(replayer: Replayer) -> frozenset[str]:
+    """Return the operations whose loss can change nothing."""
+    return frozenset(name for name, binding in replayer.operations.items() if binding.kind is not Kind.WRITE)
 
 
 _engine: Engine | None = None

@@ -10,6 +10,8 @@ from gnomon.wire import Capture, decode, unpack
 
 MOST_CAPTURES: Final = 4_096  # in one entry; producers pack 32
 LONGEST_NUMBER: Final = 19  # digits: below 2**63
+LONGEST_PRODUCER: Final = 64
+AHEAD_US: Final = 10_000_000  # a capture that claims to end later than it arrived, by more than clocks are apart
 _DIGEST_CHARS: Final = 16
 
 EntryId = tuple[int, int]
@@ -17,23 +19,33 @@ EntryId = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class LaneItem:
-    """One capture in its lane, or a line that is none (`capture` None) with the reason."""
+    """One capture in its lane, or a line that is none (`capture` None) with the reason.
+
+    `misplaced`: what the capture says of its place cannot be, so it is where it arrived.
+    """
 
     order: tuple[int, str]
     line: bytes
     capture: Capture | None = None
     reason: str = ""
+    misplaced: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LaneEntry:
-    """One stream entry: captures of one user. `appended` counts the lane's bytes up to and with it."""
+    """One stream entry: captures of one user. `appended` counts the lane's bytes up to and with it.
+
+    `sender` is who sent it, and its number among theirs; None where the entry does not say. `known`: it was read before
+    the last commit, so what lies at or below the cut is done.
+    """
 
     id: EntryId
     watermark: int
     appended: int
     items: tuple[LaneItem, ...]
     digest: str = ""  #: stands for the user; empty where the entry does not say
+    sender: tuple[str, int] | None = None
+    known: bool = False
 
 
 def spelled(entry: EntryId) -> str:
@@ -46,7 +58,14 @@ def entry_of(raw_id: bytes, fields: dict[bytes, bytes]) -> LaneEntry:
     ms, seq = map(int, raw_id.split(b"-"))
     items = tuple(_items(ms, f"{ms}-{seq}", fields))
     watermark, appended = _number(fields, b"w", 0), _number(fields, b"b", 0)
-    return LaneEntry((ms, seq), watermark, appended, items, digest_of(fields.get(b"u", b"")))
+    digest, sender = digest_of(fields.get(b"u", b"")), _sender(fields.get(b"s", b""))
+    return LaneEntry((ms, seq), watermark, appended, items, digest, sender)
+
+
+def _sender(text: bytes) -> tuple[str, int] | None:
+    producer, _, number = text.decode("utf-8", "replace").rpartition(":")
+    named = 0 < len(producer) <= LONGEST_PRODUCER and number.isascii() and number.isdigit()
+    return (producer, int(number)) if named and len(number) < LONGEST_NUMBER else None
 
 
 def digest_of(text: bytes) -> str:
@@ -72,16 +91,21 @@ def _items(ms: int, entry_id: str, fields: dict[bytes, bytes]) -> Iterator[LaneI
     else:
         reason = "malformed"
     for place, line in enumerate(lines):
-        yield _item(line, (ms * 1_000, f"{entry_id}/{place}"))
+        yield item_of(line, (ms * 1_000, f"{entry_id}/{place}"))
     # what the entry says it holds and does not: each is accounted for
     for missing in range(len(lines), count):
         yield LaneItem((ms * 1_000, f"{entry_id}/{missing}"), payload, reason=reason)
 
 
-def _item(line: bytes, arrived: tuple[int, str]) -> LaneItem:
-    """Return a line as the capture it is, or, in the place of its arrival, as one that cannot be read."""
+def item_of(line: bytes, arrived: tuple[int, str]) -> LaneItem:
+    """Return a line as the capture it is, or, in the place of its arrival, as one that cannot be read.
+
+    A capture from the future has the place of its arrival too: nobody can wait for what it says.
+    """
     try:
         capture = decode(line)
     except WireError as error:
         return LaneItem(arrived, line, reason=error.reason)
+    if capture.end > arrived[0] + AHEAD_US:
+        return LaneItem((arrived[0], capture.id), line, capture, misplaced=True)
     return LaneItem(capture.order, line, capture)

@@ -15,9 +15,9 @@ from gnomon.hashing import user_digest
 from gnomon.readiness import EVERYBODY
 from gnomon.wire import Capture, Kind, Phase
 from ledger import Finding, LaneCommit, Ledger, Opening, Position, Standing
-from worker.entries import LaneEntry
 from worker.jobs import Fanout
 from worker.journal import Journal
+from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore
 from worker.looking import Look
 from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span, Writer, producer_of
@@ -32,9 +32,10 @@ EXTEND_S: Final = 2.0
 
 @dataclass(slots=True)
 class _Batch:
-    """What one commit will cover, and what came of it once all replays are through."""
+    """What one commit will cover, of the first `read` entries, and what came of it once all replays are through."""
 
     selection: Selection
+    read: int
     findings: list[Finding] | None = None
 
 
@@ -52,9 +53,10 @@ class HeldLane:
     fanout: Fanout
     standings: LaneStandings
     done_writes: DoneWrites
+    entries: LaneEntries
     count: Callable[[Finding], None]
+    forgotten: bool = False  #: Redis knows of nobody who has sent to this lane, the ledger does
     look_at: float = 0.0  #: when it is worth looking again, on the monotonic clock
-    _entries: list[LaneEntry] = field(default_factory=list)
     _batch: _Batch | None = None
     _dual: bool = False  # a user was written to both sides, or served by enhanced
     _extended: float = field(default_factory=time.monotonic)
@@ -77,7 +79,7 @@ class HeldLane:
     @property
     def waiting(self) -> bool:
         """Whether entries were read that may not be replayed yet."""
-        return bool(self._entries)
+        return bool(self.entries.waiting)
 
     @property
     def futures(self) -> list[Future[list[Finding]]]:
@@ -99,15 +101,18 @@ class HeldLane:
         The look was taken before reading: everything below its watermark has been appended by then. Raises FencedError
         where the lane is held by another.
         """
+        if self.forgotten and not self._is_back(look):
+            return False
         cut, gaps = self._read_on(look.cut_us, look.error_us)
-        self.standings.look(look, self._entries, gaps=gaps)
-        selection = select(self._entries, self.position, cut, limit=BATCH_CAPTURES)
+        self.standings.look(look, self.entries, gaps=gaps)
+        selection = select(self.entries.waiting, self.position, cut, limit=BATCH_CAPTURES)
+        read = len(self.entries.waiting)
         if not selection.count:
             if self.standings.changed:
-                self._commit(selection, ())
-            self._forget(selection)  # a crash may have come between a commit and its trim
+                self._commit(selection, read, ())
+            self._forget(selection, read)  # a crash may have come between a commit and its trim
             return False
-        self._batch = _Batch(self._fair(selection, look))
+        self._batch = _Batch(self._fair(selection, look), read)
         by_user = self._batch.selection.by_user
         self.fanout.start(by_user, self.standings.of(by_user))
         return True
@@ -118,17 +123,25 @@ class HeldLane:
         Bounded by the lane's byte cap alone: while a watermark holds everything back, only the end of the stream shows
         how far it may go.
         """
-        last = self._entries[-1].id if self._entries else (0, 0)
         while True:
-            page = self.lanes.read(self.number, last, READ_ENTRIES)
-            self._entries += page.entries
+            page = self.lanes.read(self.number, self.entries.last, READ_ENTRIES)
+            self.entries.take(page.entries)
             if len(page.entries) < READ_ENTRIES:
                 return wanted_us, page.gaps
-            last = page.entries[-1].id
             # entries are left unread: below the promise that the newest one read carries, none of them can lie
-            promised = min(wanted_us, max(entry.watermark for entry in self._entries) - error_us)
-            if last >= self.position.read and select(self._entries, self.position, promised).count:
+            promised = min(wanted_us, self.entries.watermark - error_us)
+            through = self.entries.last >= self.position.read
+            if through and select(self.entries.waiting, self.position, promised).count:
                 return promised, page.gaps
+
+    def _is_back(self, look: Look) -> bool:
+        """Wait, where Redis has lost everything, until live processes have had the time to send it again."""
+        if self.lanes.lookout.is_young():
+            return False
+        self.forgotten = False
+        self._read_on(look.cut_us, look.error_us)
+        self.entries.expect(self.lanes.senders.changed([self.number]).of(self.number), look.now_us)
+        return True
 
     def _fair(self, selection: Selection, look: Look) -> Selection:
         known = self._writes()
@@ -138,7 +151,7 @@ class HeldLane:
     def _writes(self) -> dict[str, list[Capture]]:
         """Return all writes among the entries, by user."""
         writes: defaultdict[str, list[Capture]] = defaultdict(list)
-        for capture in captures_of(self._entries):
+        for capture in captures_of(self.entries.waiting):
             if capture.phase is not Phase.SHADOW:
                 self._dual = True
             if capture.kind is Kind.WRITE:
@@ -177,8 +190,8 @@ class HeldLane:
                 return False
             batch.findings = self._superseded(batch.findings, doubtful, replayed_us, look)
         self._batch = None
-        self._commit(batch.selection, (*batch.findings, *map(unreadable, batch.selection.unreadable)))
-        self._forget(batch.selection)
+        self._commit(batch.selection, batch.read, (*batch.findings, *map(unreadable, batch.selection.unreadable)))
+        self._forget(batch.selection, batch.read)
         return True
 
     def _doubtful(self, batch: _Batch, look: Look) -> dict[str, Finding]:
@@ -191,11 +204,11 @@ class HeldLane:
     def _superseded(
         self, findings: Sequence[Finding], doubtful: Mapping[str, Finding], replayed_us: int, look: Look
     ) -> list[Finding]:
-        gaps = self.standings.look(look, self._entries, gaps=self._read_to(replayed_us, look.error_us))
+        gaps = self.standings.look(look, self.entries, gaps=self._read_to(replayed_us, look.error_us))
         writes, lost = self._writes(), _since(gaps)
         overlaps = {user: Overlaps(map(Span.of, found), look.error_us) for user, found in writes.items()}
         late: set[str] = set()
-        for capture in captures_of(self._entries):
+        for capture in captures_of(self.entries.waiting):
             finding = doubtful.get(capture.id)
             if finding is None:
                 continue
@@ -208,11 +221,9 @@ class HeldLane:
     def _read_to(self, moment_us: int, error_us: int) -> bool:
         """Read on until no write is unread that began before a moment; returns whether there are gaps."""
         while True:
-            last = self._entries[-1].id
-            page = self.lanes.read(self.number, last, READ_ENTRIES)
-            self._entries += page.entries
-            promised = max(entry.watermark for entry in self._entries) - error_us
-            if len(page.entries) < READ_ENTRIES or promised >= moment_us:
+            page = self.lanes.read(self.number, self.entries.last, READ_ENTRIES)
+            self.entries.take(page.entries)
+            if len(page.entries) < READ_ENTRIES or self.entries.watermark - error_us >= moment_us:
                 return page.gaps
 
     def put_aside(self) -> None:
@@ -229,10 +240,12 @@ class HeldLane:
 
     # --- the commit
 
-    def _commit(self, selection: Selection, findings: tuple[Finding, ...]) -> None:
+    def _commit(self, selection: Selection, read: int, findings: tuple[Finding, ...]) -> None:
         done = _last_writes(selection)
         floor_us = selection.after.cut[0] - LONGEST_US
-        funnel = self.lanes.before_commit(self.number, done, floor_us)
+        self.lanes.before_commit(self.number, done, floor_us)
+        told = self.lanes.senders.changed([self.number])
+        seen = self.entries.seen_with(read)
         self._clear_unready()
         self.ledger.commit(
             LaneCommit(
@@ -241,11 +254,15 @@ class HeldLane:
                 before=self.position,
                 after=selection.after,
                 findings=findings,
-                funnel=funnel,
+                sent=told.of(self.number),
+                seen=seen,
+                refilled=self.entries.fills(seen),
                 standings=self.standings.changed,
             )
         )
+        self.lanes.senders.taken(told)
         self.position = selection.after
+        self.entries.committed(read, seen, self.position)
         self.done_writes.add(done, floor_us)
         self.journal.committed(findings)
         self.standings.committed()
@@ -259,10 +276,9 @@ class HeldLane:
         if cleared:
             self.lanes.clear_unready(cleared)
 
-    def _forget(self, selection: Selection) -> None:
+    def _forget(self, selection: Selection, read: int) -> None:
         """Let go of entries that are done; those read since are behind them."""
-        held = {entry.id for entry in selection.held}
-        self._entries = [entry for entry in self._entries if entry.id in held or entry.id > selection.after.read]
+        self.entries.keep(read, selection.held)
         if selection.trim:
             self.lanes.trim(self.number, *selection.trim)
 

@@ -1,6 +1,6 @@
 """A lane as a worker sees it in Redis: lease, entries, gaps, journal, trim."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,10 +13,11 @@ import redis
 from gnomon.keys import Keys
 from gnomon.publisher import HINT_LIFETIME_MS
 from gnomon.scripts import CLEAR_UNREADY, EXTEND, JOURNAL, RELEASE, TRIM
-from ledger import Finding, FunnelKey, Opening
+from ledger import Finding, Opening
 from worker.entries import EntryId, LaneEntry, digest_of, entry_of, spelled
 from worker.looking import DeadProducer, Lookout
 from worker.overlaps import Writer
+from worker.senders import Senders
 
 LEASE_MS: Final = 15_000  # longer than the slowest batch between two extensions (2 s, with 64 stuck replays)
 GAP: Final = "*"  # begins the name of what a journal keeps beside findings: no capture id begins so
@@ -37,6 +38,7 @@ class Left:
     findings: dict[str, Finding] = field(default_factory=dict)  #: by capture id
     openings: dict[str, Opening] = field(default_factory=dict)  #: gaps found and not committed, by name
     writes: dict[Writer, int] = field(default_factory=dict)  #: the ends of the last that were done, µs
+    senders: frozenset[str] = frozenset()  #: the processes that have sent to the lane
 
 
 class LaneStore:
@@ -46,6 +48,7 @@ class LaneStore:
         self._redis = server
         self._keys = Keys(namespace)
         self.lookout = Lookout(server, self._keys)
+        self.senders = Senders(server, self._keys)
         self._clear_unready = server.register_script(CLEAR_UNREADY)
         self._journal = server.register_script(JOURNAL)
         self._extend = server.register_script(EXTEND)
@@ -88,8 +91,12 @@ class LaneStore:
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.hgetall(keys.journal)
         pipeline.zrange(keys.writes, 0, -1, withscores=True)
-        journal, writes = pipeline.execute()
-        left = Left(writes={_writer(member): int(end) for member, end in writes})
+        pipeline.zrange(keys.senders, 0, -1)
+        journal, writes, senders = pipeline.execute()
+        left = Left(
+            writes={_writer(member): int(end) for member, end in writes},
+            senders=frozenset(name.decode("utf-8", "replace") for name in senders),
+        )
         for raw, line in journal.items():
             name = raw.decode("utf-8", "replace")
             if name.startswith(GAP):
@@ -157,18 +164,17 @@ class LaneStore:
 
     # --- around a commit
 
-    def before_commit(self, lane: int, writes: Mapping[Writer, int], floor_us: int) -> dict[FunnelKey, int]:
-        """Remember the last writes that are done, those after `floor_us`; returns the lane's cumulative funnel.
+    def before_commit(self, lane: int, writes: Mapping[Writer, int], floor_us: int) -> None:
+        """Remember the last writes that are done, those after `floor_us`.
 
         Before the commit, for whoever comes after it must know them; to have remembered one too many does no harm.
         """
         keys = self._keys.lane(lane)
-        pipeline = self._redis.pipeline(transaction=False)
-        pipeline.hgetall(keys.funnel)
         if recent := {_member(*writer): end for writer, end in writes.items() if end > floor_us}:
+            pipeline = self._redis.pipeline(transaction=False)
             pipeline.zadd(keys.writes, recent, gt=True)
             pipeline.zremrangebyscore(keys.writes, "-inf", floor_us)
-        return _funnel(lane, pipeline.execute()[0])
+            pipeline.execute()
 
     def mark_done(self, lane: int, cut_us: int) -> None:
         """Write down up to where the lane is done, for whoever waits for that."""
@@ -185,6 +191,16 @@ class LaneStore:
         answers = pipeline.execute()
         return [lane for i, lane in enumerate(lanes) if answers[2 * i] and not answers[2 * i + 1]]
 
+    def empty(self, lanes: Iterable[int]) -> list[int]:
+        """Return those lanes that hold nothing and that nobody holds."""
+        asked = sorted(lanes)
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane in asked:
+            pipeline.xlen(self._keys.lane(lane).stream)
+            pipeline.exists(self._keys.lane(lane).lease)
+        answers = pipeline.execute()
+        return [lane for i, lane in enumerate(asked) if not answers[2 * i] and not answers[2 * i + 1]]
+
     def unhinted(self, lanes: range) -> list[int]:
         """Return the lanes that hold entries, that nobody holds and nobody was asked to drain; mark them as asked."""
         waiting = self.ready(lanes)
@@ -192,16 +208,6 @@ class LaneStore:
         for lane in waiting:
             pipeline.set(self._keys.lane(lane).scheduled, "1", nx=True, px=HINT_LIFETIME_MS)
         return [lane for lane, marked in zip(waiting, pipeline.execute(), strict=True) if marked]
-
-    def funnels(self, lanes: range) -> dict[FunnelKey, int]:
-        """Return every lane's cumulative funnel, by lane, operation, epoch and counter."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for lane in lanes:
-            pipeline.hgetall(self._keys.lane(lane).funnel)
-        found: dict[FunnelKey, int] = {}
-        for lane, counters in zip(lanes, pipeline.execute(), strict=True):  # cumulative: a repetition does no harm
-            found |= _funnel(lane, counters)
-        return found
 
     def captured(self, lanes: range) -> int:
         """Return how many captures were ever appended."""
@@ -231,7 +237,9 @@ class LaneStore:
         keys = [own.flags, own.readiness, own.unready, own.producers, own.watermarks, own.dead, own.metrics, own.queue]
         keys.append(own.complaints)
         for lane in map(self._keys.lane, lanes):
-            keys += [lane.stream, lane.state, lane.funnel, lane.scheduled, lane.lease, lane.journal]
+            names = cast("list[bytes]", self._redis.zrange(lane.senders, 0, -1))
+            keys += [lane.sender(name.decode()) for name in names]
+            keys += [lane.stream, lane.state, lane.senders, lane.scheduled, lane.lease, lane.journal]
             keys += [lane.gaps, lane.writes]
         self._redis.delete(*keys)
 
@@ -284,11 +292,3 @@ def _member(digest: str, producer: str) -> str:
 def _writer(member: bytes) -> Writer:
     digest, _, producer = member.decode("utf-8", "replace").partition(":")
     return digest, producer
-
-
-def _funnel(lane: int, counters: Mapping[bytes, bytes]) -> dict[FunnelKey, int]:
-    found: dict[FunnelKey, int] = {}
-    for name, count in counters.items():
-        operation, epoch, counter = name.decode().rsplit("|", 2)
-        found[lane, operation, int(epoch), counter] = int(count)
-    return found

@@ -17,6 +17,7 @@ from redis.exceptions import NoScriptError
 
 from gnomon.flags import SHARE, SWITCHES, StoredFlags
 from gnomon.keys import Keys
+from gnomon.publisher import BEAT_LIFETIME_MS
 from gnomon.readiness import Readiness
 from gnomon.scripts import BEAT
 
@@ -109,6 +110,10 @@ class Lookout:
             self.look()
         assert self._offset_us is not None
         return _monotonic_us() + self._offset_us
+
+    def is_young(self) -> bool:
+        """Tell whether Redis has started so lately that live processes may not have found it again."""
+        return int(self._redis.info("server")["uptime_in_seconds"]) * 1_000 <= BEAT_LIFETIME_MS
 
     def dead(self) -> list[DeadProducer]:
         """Return the processes that died within the last two hours."""

@@ -1,6 +1,6 @@
 """Decides which captures of a lane may be replayed now, and where the lane stands when they are: pure.
 
-A capture is done when its entry's id is at or below the position's and its order is at or below the position's cut.
+A capture is done when its entry was read before the last commit and its order is at or below the position's cut.
 Below a watermark is not a prefix of arrival, so entries above the cut stay, and a newer entry below it is late.
 """
 
@@ -23,7 +23,8 @@ Unfair = Literal["", "concurrent", "superseded"]
 class Due:
     """A capture to be dealt with.
 
-    `late` when it arrived behind the cut; `unfair` says why comparing it would be, as far as that is known before.
+    `late` when it arrived behind the cut, or from nowhere that can be; `unfair` says why comparing it would be, as far
+    as that is known before.
     """
 
     item: LaneItem
@@ -51,7 +52,7 @@ def select(entries: list[LaneEntry], before: Position, cut_us: int, *, limit: in
     orders = sorted(found.item.order for entry in entries for found in _due(entry, before, allowed))[:limit]
     # no higher than what is done: what arrives below the watermark and above all that was replayed is not late
     cut = max([before.cut, *orders[-1:]])
-    read = max([before.read, *(entry.id for entry in entries)])
+    read = entries[-1].id if entries else before.read
     held = [entry for entry in entries if any(item.order > cut for item in entry.items)]
     due = [found for entry in entries for found in _due(entry, before, cut)]
     return Selection(
@@ -119,11 +120,10 @@ def is_replayed(capture: Capture) -> bool:
 
 
 def _due(entry: LaneEntry, before: Position, cut: tuple[int, str]) -> Iterable[Due]:
-    known = entry.id <= before.read
     for item in entry.items:
         behind = item.order <= before.cut
-        if item.order <= cut and not (known and behind):
-            yield Due(item, late=behind)
+        if item.order <= cut and not (entry.known and behind):
+            yield Due(item, late=behind or item.misplaced)
 
 
 def _by_user(due: Iterable[Due]) -> dict[str, list[Due]]:

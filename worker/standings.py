@@ -13,6 +13,7 @@ from gnomon.readiness import EVERYBODY
 from ledger import UNVERIFIED, Hold, Ledger, Opening, Standing, everyone_of
 from worker.entries import LaneEntry
 from worker.journal import Journal
+from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore
 from worker.looking import DeadProducer, Look
 
@@ -42,12 +43,12 @@ class LaneStandings:
         """What the next commit has to take in."""
         return tuple(self._changed.values())
 
-    def look(self, look: Look, entries: Iterable[LaneEntry], *, gaps: bool) -> list[Opening]:
+    def look(self, look: Look, entries: LaneEntries, *, gaps: bool) -> list[Opening]:
         """Open the gaps that are found now; `gaps`: live processes have found some. Returns what was found.
 
         Raises FencedError where the lane is held by another.
         """
-        found = [*self._of_the_dead(look), *_unreadable(entries)]
+        found = [*self._of_the_dead(look), *_unreadable(entries.waiting), *entries.take_gaps()]
         if gaps:
             found += self._journal.take_gaps(self._lanes.lookout.now_us()).values()
         self._open(found)

@@ -90,10 +90,12 @@ def funnel(server: "redis.Redis") -> Callable[..., dict[str, int]]:
 
     def read(namespace: str = "default") -> dict[str, int]:
         sums: Counter[str] = Counter()
-        for lane in range(LANES):
-            for field, count in server.hgetall(Keys(namespace).lane(lane).funnel).items():
-                sums[field.decode().rpartition("|")[2]] += int(count)
-        return dict(sums)
+        for lane in map(Keys(namespace).lane, range(LANES)):
+            for producer in server.zrange(lane.senders, 0, -1):
+                for field, count in server.hgetall(lane.sender(producer.decode())).items():
+                    _, counts, counter = field.decode().rpartition("|")
+                    sums[counter] += int(count) if counts else 0
+        return +sums
 
     return read
 

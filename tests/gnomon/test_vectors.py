@@ -14,8 +14,8 @@ from gnomon.errors import WireError
 from gnomon.flags import LONGEST_USER, STALE_S, SWITCHES, EnvironmentFlags, FlagState, Reason, StoredFlags
 from gnomon.hashing import bucket_of, cluster_of, lane_of, sampled, stable_hash, user_digest
 from gnomon.keys import Keys, LaneKeys
-from gnomon.outbox import BATCH_CAPTURES, PACK_BYTES, PACK_CAPTURES
-from gnomon.publisher import BEAT_LIFETIME_MS, BEAT_S, HIGH_WATER_LIFETIME_MS, HINT_LIFETIME_MS
+from gnomon.outbox import BATCH_CAPTURES, KEEP_BYTES, KEEP_S, PACK_BYTES, PACK_CAPTURES
+from gnomon.publisher import BEAT_LIFETIME_MS, BEAT_S, HINT_LIFETIME_MS, SENDER_LIFETIME_MS
 from gnomon.readiness import MOST_EXCEPTIONS, Readiness
 from gnomon.tap import MESSAGE_CHARS
 from gnomon.wire import MAX_PACK_BYTES, VERSION, Capture, Phase, Raised, Side, decode, encode, pack, unpack
@@ -155,7 +155,7 @@ def test_the_page_names_every_key():
     keys, lane = Keys("NS"), Keys("NS").lane(7)
     found = [getattr(lane, name) for name in vars(LaneKeys) if isinstance(vars(LaneKeys)[name], property)]
     found += [getattr(keys, name) for name in vars(Keys) if isinstance(vars(Keys)[name], property)]
-    found += [lane.high_water("PRODUCER"), lane.users("PRODUCER"), keys.producer("PRODUCER")]
+    found += [lane.sender("PRODUCER"), lane.users("PRODUCER"), keys.producer("PRODUCER")]
     assert [key for key in found if f"`{key.replace('NS:7', 'NS:L')}`" not in PAGE] == []
 
 
@@ -186,7 +186,8 @@ def test_the_page_states_the_limits():
     assert f"its id, life ({BEAT_LIFETIME_MS:,} ms)" in PAGE
     assert f"unheard of for {BEAT_LIFETIME_MS // 1_000} s" in PAGE
     assert f"life of the scheduled flag ({HINT_LIFETIME_MS:,} ms)" in PAGE
-    assert f"high-water mark ({HIGH_WATER_LIFETIME_MS:,} ms)" in PAGE
+    assert f"is known of a sender ({SENDER_LIFETIME_MS:,} ms)" in PAGE
+    assert f"what has arrived for {KEEP_S:.0f} s more, at most {KEEP_BYTES // 1024**2} MiB" in PAGE
     assert f"in flight for more than {WRITE_HOLDS_US // 1_000_000} s holds" in PAGE
     assert f"were not read for {STALE_S:.0f} s" in PAGE
     assert f"Beyond {MOST_GAPS:,} users" in PAGE

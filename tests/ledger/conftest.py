@@ -112,7 +112,8 @@ class Holder:
     def __init__(self, ledger: Ledger, lane: int = 0) -> None:
         self.ledger = ledger
         self.lane = lane
-        self.fence, self.position, _ = ledger.take(lane)
+        taken = ledger.take(lane)
+        self.fence, self.position = taken.fence, taken.position
 
     def next(self, *findings: Finding) -> LaneCommit:
         (ms, _), (cut, _) = self.position

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from ledger import Ledger, LedgerError, LedgerUnreachableError, database_url
+from ledger import Ledger, LedgerError, LedgerUnreachableError, Sent, database_url
 from ledger import engine as engines
 
 SECRET = "open-sesame"
@@ -110,7 +110,7 @@ def test_a_file_that_cannot_be_a_ledger_is_one_clear_error(place, tmp_path):
 def test_a_postgres_that_refuses_is_named_without_its_password(refused_port, secret):
     """Every use of the ledger says where it tried, and keeps the password to itself."""
     ledger = Ledger("postgresql://" + secret.format(port=refused_port, secret=SECRET))
-    for use in (ledger.check, ledger.migrate, lambda: ledger.take(0), lambda: ledger.fold_funnels({})):
+    for use in (ledger.check, ledger.migrate, lambda: ledger.take(0), lambda: ledger.fold({0: {"p": Sent()}})):
         with pytest.raises(LedgerUnreachableError) as unreachable:
             use()
         assert f"127.0.0.1:{refused_port}/ledger" in str(unreachable.value)

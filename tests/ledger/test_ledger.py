@@ -7,26 +7,23 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger import Loss, Outcome
+from ledger import Loss, Outcome, Sent
 
 HOUR_US = 3_600_000_000
 NOON_US = 497_222 * HOUR_US  # the beginning of an hour
 
 
-def funnel(lane=0, operation="memory.recent", epoch=1, **counters):
-    return {(lane, operation, epoch, counter): count for counter, count in counters.items()}
+def sent(lane=0, operation="memory.recent", epoch=1, producer="p", **counters):
+    return {lane: {producer: Sent(0, {f"{operation}|{epoch}|{counter}": n for counter, n in counters.items()})}}
 
 
 def test_folding_twice_is_folding_once(ledger, read, dump):
     """The lanes' counters are cumulative: the same reading again changes nothing."""
-    counters = {
-        **funnel(0, eligible=10, captured=7, shed=3),
-        **funnel(1, eligible=5, captured=5),
-        **funnel(1, "chat.send", eligible=4, not_sampled=4),
-    }
-    ledger.fold_funnels(counters)
+    chats = sent(1, "chat.send", producer="q", eligible=4, not_sampled=4)
+    told = sent(0, eligible=10, captured=7, shed=3) | {1: {**sent(1, eligible=5, captured=5)[1], **chats[1]}}
+    ledger.fold(told)
     before = dump()
-    ledger.fold_funnels(counters)
+    ledger.fold(told)
     assert dump() == before
     sums = read(ledger, "sums")
     assert +sums["memory.recent"].funnel == Counter(eligible=15, captured=12, shed=3)
@@ -35,40 +32,40 @@ def test_folding_twice_is_folding_once(ledger, read, dump):
 
 def test_counters_grow_to_what_the_lanes_say(ledger, read):
     """A later reading replaces an earlier one; lanes it does not name keep theirs."""
-    ledger.fold_funnels({**funnel(0, eligible=1, captured=1), **funnel(1, eligible=1, captured=1)})
-    ledger.fold_funnels(funnel(0, eligible=5, captured=4, oversize=1))
+    ledger.fold(sent(0, eligible=1, captured=1) | sent(1, eligible=1, captured=1))
+    ledger.fold(sent(0, eligible=5, captured=4, oversize=1))
     assert +read(ledger, "sums")["memory.recent"].funnel == Counter(eligible=6, captured=5, oversize=1)
 
 
 def test_a_reading_that_comes_late_takes_nothing_back(ledger, read):
     """Two sweepers may fold in the wrong order: counters never go backwards."""
-    ledger.fold_funnels(funnel(eligible=9, captured=8, publish_failed=1))
-    ledger.fold_funnels(funnel(eligible=3, captured=3))
+    ledger.fold(sent(eligible=9, captured=8, publish_failed=1))
+    ledger.fold(sent(eligible=3, captured=3))
     assert +read(ledger, "sums")["memory.recent"].funnel == Counter(eligible=9, captured=8, publish_failed=1)
 
 
 def test_every_way_to_lose_a_call_has_its_column_and_others_are_passed_over(ledger, read):
     """A counter that this version does not know is no error."""
-    ledger.fold_funnels(funnel(eligible=1, unheard_of=5, **{str(loss): 1 for loss in Loss}))
+    ledger.fold(sent(eligible=1, unheard_of=5, **{str(loss): 1 for loss in Loss}))
     assert read(ledger, "sums")["memory.recent"].funnel == Counter(eligible=1, **{str(loss): 1 for loss in Loss})
 
 
 def test_nothing_to_fold_is_no_transaction(ledger, dump):
     """An idle sweep leaves no trace."""
     before = dump()
-    ledger.fold_funnels({})
+    ledger.fold({})
     assert dump() == before
 
 
 def test_a_commit_brings_its_lanes_funnel(ledger, read, hold, finding):
     """Whoever sees the outcomes sees the captured calls too; a refused commit brings nothing."""
     holder = hold(ledger)
-    commit = replace(holder.next(finding(), finding()), funnel=funnel(eligible=3, captured=3))
+    commit = replace(holder.next(finding(), finding()), sent=sent(eligible=3, captured=3)[0])
     ledger.commit(commit)
     sums = read(ledger, "sums")["memory.recent"]
     assert (sums.eligible, sums.pending) == (3, 1)
     with pytest.raises(Exception, match="no longer held"):
-        ledger.commit(replace(commit, funnel=funnel(eligible=9, captured=9)))
+        ledger.commit(replace(commit, sent=sent(eligible=9, captured=9)[0]))
     assert read(ledger, "sums")["memory.recent"].eligible == 3
 
 

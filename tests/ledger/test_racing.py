@@ -117,7 +117,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 for n in range(commits):
     for lane in (0, 1):
-        fence, before, _ = ledger.take(lane)
+        fence, before, *_ = ledger.take(lane)
         after = Position((before.read[0] + 1, 0), (before.cut[0] + 1, ""))
         found = tuple(
             Finding(capture_id=f"{name}-{lane}-{n}-{i}", operation="o", epoch=1, user=f"u{i}", called_at_us=1,

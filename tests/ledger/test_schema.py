@@ -108,4 +108,4 @@ def test_a_ledger_of_another_namespace_is_refused(ledger, open_ledger, dump):
 
 def test_a_lane_that_was_never_taken_starts_at_nothing(ledger):
     """The first holder gets fence 1 and the position before everything; each further one a higher fence."""
-    assert [ledger.take(7) for _ in range(3)] == [(fence, ((0, 0), (0, "")), 0) for fence in (1, 2, 3)]
+    assert [ledger.take(7)[:3] for _ in range(3)] == [(fence, ((0, 0), (0, "")), 0) for fence in (1, 2, 3)]

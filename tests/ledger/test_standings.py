@@ -148,5 +148,5 @@ def test_a_ledger_of_the_version_before_is_taken_along(empty_url):
             sa.text("INSERT INTO lanes (lane, fence, read_ms, read_seq, cut_us, cut_id, done) VALUES (3,2,7,0,9,'x',4)")
         )
     ledger.migrate()
-    assert ledger.take(3) == (3, ((7, 0), (9, "x")), 0)
+    assert ledger.take(3)[:3] == (3, ((7, 0), (9, "x")), 0)
     ledger.close()

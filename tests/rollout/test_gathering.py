@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gnomon import Kind
-from ledger import Finding, LaneCommit, Ledger, Outcome, Position
+from ledger import Finding, LaneCommit, Ledger, Outcome, Position, Sent
 from rollout import Policy, State, decide
 from rollout.gathering import gather
 
@@ -32,12 +32,10 @@ def finding(number: int, outcome: Outcome = Outcome.MATCH) -> Finding:
 
 
 def commit(ledger: Ledger, findings: list[Finding], captured: int) -> None:
-    fence, before, _ = ledger.take(3)
-    counters = {(3, "memory.recent", 1, name): captured for name in ("eligible", "captured")}
+    fence, before, *_ = ledger.take(3)
+    sent = {"p": Sent(0, {f"memory.recent|1|{name}": captured for name in ("eligible", "captured")})}
     after = Position((before.read[0] + 1, 0), (before.cut[0] + 1, ""))
-    ledger.commit(
-        LaneCommit(lane=3, fence=fence, before=before, after=after, findings=tuple(findings), funnel=counters)
-    )
+    ledger.commit(LaneCommit(lane=3, fence=fence, before=before, after=after, findings=tuple(findings), sent=sent))
 
 
 def test_evidence_is_what_was_committed(ledger):

@@ -236,6 +236,7 @@ class Producer:
         self.name = name
         self._server, self._keys = server, keys
         self._beats, self._batches = count(1), count(1)
+        self._sent: Counter[int] = Counter()  # entries by lane
 
     def beat(self, watermark: int, *, lifetime_ms: int = 10_000, **facts: object) -> None:
         keys = self._keys
@@ -253,10 +254,13 @@ class Producer:
     ) -> str:
         """Append entries, each a user's digest, a number of captures and a payload; `gaps` by digest."""
         own = self._keys.lane(lane)
-        names = [own.stream, own.state, own.funnel, own.scheduled, own.high_water(self.name), self._keys.queue]
+        names = [own.stream, own.state, own.sender(self.name), own.scheduled, own.senders, self._keys.queue]
         names += [own.gaps, own.users(self.name)]
+        first = self._sent[lane] + 1
+        self._sent[lane] += len(entries)
         captures = sum(entry[1] for entry in entries)
-        args = [next(self._batches), cap, watermark, 10_000, 10_000, "hint", captures, len(entries), len(gaps)]
+        args = [next(self._batches), cap, watermark, 10_000, 10_000, "hint", self.name, captures, first]
+        args += [len(entries), len(gaps)]
         args += [part for entry in entries for part in entry]
         args += [part for gap in gaps.items() for part in gap]
         return self._server.eval(APPEND, 8, *names, *args).decode()
@@ -365,7 +369,7 @@ class Sums:
     """What a ledger says came of everything captured."""
 
     def __init__(self, ledger: Ledger, store: LaneStore) -> None:
-        ledger.fold_funnels(store.funnels(range(LANES)))
+        ledger.fold(store.senders.changed(range(LANES)).sent)
         with ledger.reading() as reading:
             sums = reading.sums()
             self.done = reading.done()

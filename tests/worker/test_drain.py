@@ -186,7 +186,7 @@ def test_more_than_can_be_read_in_one_go_may_lie_above_a_watermark(
 def test_a_capture_from_the_future_stops_nobody_else(
     notes, client, make_drain, sums, short_turns, server, keys, lane_of
 ):
-    """One whose clock was a day ahead waits alone: all that comes after it is judged."""
+    """One whose clock was a day ahead is nowhere in its user's order: it is excluded, and all others are judged."""
     notes.save("ann", "first")
     assert client.flush(5)
     lane = lane_of()
@@ -200,8 +200,9 @@ def test_a_capture_from_the_future_stops_nobody_else(
     calls = 1 + sum(notes.converse(["ann"], turns=1) * client.flush(5) for _ in range(8))
     notes.end()
     make_drain().run(lane)
-    assert sums().outcomes == Counter(match=calls)
-    assert server.xlen(names.stream)
+    found = sums()
+    assert (found.outcomes, found.reasons["excluded", "late"]) == (Counter(match=calls, excluded=1), 1)
+    assert not server.xlen(names.stream)
 
 
 def test_a_process_that_starts_while_a_lane_is_drained_is_not_late(

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from gnomon.wire import Capture, Kind, Side, encode, pack
-from ledger import Finding, KeptDifference, Outcome
+from ledger import Finding, KeptDifference, Outcome, Sent
 from worker import lanes
 
 pytestmark = pytest.mark.slow
@@ -190,15 +190,27 @@ def test_what_was_captured_and_what_waits_is_counted(store, append):
     assert (store.captured(range(4)), store.waiting(range(4))) == (4, 3)
 
 
-def test_funnels_are_read_by_lane_operation_epoch_and_counter(store, server, keys):
-    """The operation's name may hold anything but the end."""
-    server.hset(keys.lane(1).funnel, mapping={"a.b|1|eligible": 3, "a|b|2|shed": 1})
-    server.hset(keys.lane(2).funnel, "a.b|1|eligible", 4)
-    assert store.funnels(range(4)) == {
-        (1, "a.b", 1, "eligible"): 3,
-        (1, "a|b", 2, "shed"): 1,
-        (2, "a.b", 1, "eligible"): 4,
-    }
+def test_what_was_sent_is_told_once_it_has_changed(store, append, server, keys):
+    """By lane and process, whatever an operation is called; what was taken in is not told again."""
+    append([line(10)], lane=1)
+    [producer] = server.zrange(keys.lane(1).senders, 0, -1)
+    server.hset(keys.lane(1).sender(producer.decode()), mapping={"a.b|1|eligible": 3, "a|b|2|shed": 1, "x|1|shed": "?"})
+    told = store.senders.changed(range(4))
+    assert told.sent == {1: {producer.decode(): Sent(1, {"a.b|1|eligible": 3, "a|b|2|shed": 1})}}
+    store.senders.taken(told)
+    assert store.senders.changed(range(4)).sent == {}
+    append([line(11)], lane=1)
+    assert list(store.senders.changed(range(4)).sent) == [1]
+
+
+def test_an_empty_lane_tells_all_that_was_sent_to_it(store, append, server, keys):
+    """Of one moment; where something waits it tells nothing."""
+    append([line(10)], lane=1)
+    assert store.senders.of_empty(1) is None
+    server.delete(keys.lane(1).stream)
+    [(producer, sent)] = store.senders.of_empty(1).items()
+    assert (producer.encode(), sent.entries) == (server.zrange(keys.lane(1).senders, 0, -1)[0], 1)
+    assert store.senders.of_empty(2) == {}
 
 
 # --- the journal

@@ -73,8 +73,9 @@ def test_poison_is_parked_and_everything_adds_up(notes, client, make_drain, sums
         appended = server.hincrby(names.state, "appended", len(payload))
         server.xadd(names.stream, {"u": "d", "n": number, "w": 0, "b": appended, "p": payload})
         server.hincrby(names.state, "captured", number)
-        server.hincrby(names.funnel, "note.save|1|captured", number)
-        server.hincrby(names.funnel, "note.save|1|eligible", number)
+        server.hincrby(names.sender("x"), "note.save|1|captured", number)
+        server.hincrby(names.sender("x"), "note.save|1|eligible", number)
+    server.zadd(names.senders, {"x": 1})
     notes.save("ann", "after")
     assert notes.read("ann") == ["before", "after"]
     notes.end()

@@ -24,9 +24,9 @@ class LaneKeys:
         return f"{self.prefix}:state"
 
     @property
-    def funnel(self) -> str:
-        """A hash `operation|epoch|counter` → calls: where every eligible call ended."""
-        return f"{self.prefix}:funnel"
+    def senders(self) -> str:
+        """Sorted set: producer → when it last appended, in ms and three digits of its batch; kept for a day."""
+        return f"{self.prefix}:senders"
 
     @property
     def scheduled(self) -> str:
@@ -57,9 +57,12 @@ class LaneKeys:
         """Sorted set: user digest → when `producer` last appended a capture of theirs, ms; kept for two hours."""
         return f"{self.prefix}:users:{producer}"
 
-    def high_water(self, producer: str) -> str:
-        """The sequence number of the last batch taken from `producer`."""
-        return f"{self.prefix}:high:{producer}"
+    def sender(self, producer: str) -> str:
+        """What `producer` has sent: a hash of `batch` and `entries`, the last numbers, and all that it ever counted.
+
+        Its counters are `operation|epoch|counter` → calls: where every eligible call ended. It expires after a day.
+        """
+        return f"{self.prefix}:sender:{producer}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,12 @@
-"""Taken from the buffer and not yet in its lane: one frozen batch a lane, so that a retry is a repetition."""
+"""Taken from the buffer and on its way to its lane: one frozen batch a lane, so that a retry is a repetition.
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+What has arrived is kept for some seconds more: a Redis that restarts may have forgotten its last second, and is sent
+that again.
+"""
+
+import time
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -17,6 +22,8 @@ from gnomon.wire import Kind, pack
 BATCH_CAPTURES: Final = 512  # one append: about 1 ms of Redis's time
 PACK_CAPTURES: Final = 32  # more saves no memory (docs/performance.md)
 PACK_BYTES: Final = 256 * 1024
+KEEP_S: Final = 5.0  # Redis writes its log once a second, and under load waits another two for the disk
+KEEP_BYTES: Final = 16 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +37,32 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one append carries; its number makes a repetition harmless."""
+    """What one append carries; its number makes a repetition harmless.
+
+    `first` is the number of its first entry, `counts` what was ever counted, as `operation|epoch|counter`.
+    """
 
     number: int
+    first: int
     entries: tuple[Entry, ...]
-    counts: Counter[CounterKey]
+    counts: Mapping[str, int]
     gaps: dict[str, int]
     captures: int
     size_bytes: int
     low: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A batch that has arrived, and when."""
+
+    at: float
+    lane: int
+    batch: Batch
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(len(entry.payload) for entry in self.batch.entries)
 
 
 @dataclass(slots=True)
@@ -47,11 +71,15 @@ class _Lane:
     counts: Counter[CounterKey] = field(default_factory=Counter)
     gaps: dict[str, int] = field(default_factory=dict)
     frozen: Batch | None = None
+    again: deque[Batch] = field(default_factory=deque)  # had arrived and was forgotten: before anything else
+    totals: Counter[str] = field(default_factory=Counter)  # ever counted here
+    recount: bool = False  # the next batch carries all of the totals
     number: int = 0
+    entries: int = 0
 
     @property
     def empty(self) -> bool:
-        return not (self.frozen or self.waiting or self.counts or self.gaps)
+        return not (self.frozen or self.again or self.waiting or self.counts or self.gaps or self.recount)
 
 
 class Outbox:
@@ -60,6 +88,8 @@ class Outbox:
     def __init__(self, line: Callable[[Buffered], bytes]) -> None:
         self._line = line
         self._lanes: defaultdict[int, _Lane] = defaultdict(_Lane)
+        self._kept: deque[_Kept] = deque()
+        self._kept_bytes = 0
 
     def put(self, taken: Taken) -> None:
         """Take over what the buffer handed out."""
@@ -74,15 +104,56 @@ class Outbox:
     def due(self) -> Iterator[tuple[int, Batch]]:
         """Yield each lane that has something to append, with its batch: the one that failed before, or a new one."""
         for number, lane in self._lanes.items():
+            if lane.again:
+                yield number, lane.again[0]
+                continue
             if lane.frozen is None and not lane.empty:
                 lane.frozen = self._freeze(number, lane)
             if lane.frozen is not None:
                 yield number, lane.frozen
 
-    def done(self, lane: int) -> Batch | None:
-        """Let go of a lane's batch: it is in the lane."""
-        batch, self._lanes[lane].frozen = self._lanes[lane].frozen, None
+    def done(self, number: int) -> Batch | None:
+        """Let go of a lane's batch: it is in the lane. None where it had been there before."""
+        lane = self._lanes[number]
+        if lane.again:
+            self._keep(number, lane.again.popleft())
+            return None
+        batch, lane.frozen = lane.frozen, None
+        if batch is not None:
+            self._keep(number, batch)
         return batch
+
+    def _keep(self, lane: int, batch: Batch) -> None:
+        kept = _Kept(time.monotonic(), lane, batch)
+        self._kept.append(kept)
+        self._kept_bytes += kept.size_bytes
+        while self._kept[0].at < kept.at - KEEP_S or self._kept_bytes > KEEP_BYTES:
+            self._kept_bytes -= self._kept.popleft().size_bytes
+            if not self._kept:
+                break
+
+    @property
+    def sent(self) -> Mapping[int, int]:
+        """The number of the last batch that arrived in each lane, of those where one did."""
+        last = {number: lane.number - bool(lane.frozen) for number, lane in self._lanes.items()}
+        return {number: batch for number, batch in last.items() if batch}
+
+    def forgotten(self, known: Mapping[int, int]) -> int:
+        """Send again what Redis has forgotten: `known` are the last batches it knows of. Returns how many batches."""
+        kept, self._kept, self._kept_bytes = self._kept, deque(), 0
+        again: defaultdict[int, list[Batch]] = defaultdict(list)
+        for one in kept:
+            if one.batch.number > known.get(one.lane, one.batch.number):
+                again[one.lane].append(one.batch)
+            else:
+                self._keep(one.lane, one.batch)
+        lost = [number for number, batch in self.sent.items() if batch > known.get(number, batch)]
+        for number in lost:
+            lane = self._lanes[number]
+            waiting = [batch for batch in lane.again if batch.number > known[number]]
+            lane.again = deque(sorted([*again[number], *waiting], key=lambda batch: batch.number))
+            lane.recount = True
+        return sum(len(batches) for batches in again.values())
 
     @property
     def empty(self) -> bool:
@@ -94,7 +165,8 @@ class Outbox:
         """The lowest mark of what waits, µs; None where nothing does."""
         lows = [item.low for lane in self._lanes.values() for item in lane.waiting]
         lows += [since for lane in self._lanes.values() for since in lane.gaps.values()]
-        lows += [lane.frozen.low for lane in self._lanes.values() if lane.frozen and lane.frozen.low is not None]
+        under_way = [batch for lane in self._lanes.values() for batch in (lane.frozen, *lane.again) if batch]
+        lows += [batch.low for batch in under_way if batch.low is not None]
         return min(lows, default=None)
 
     def _freeze(self, number: int, lane: _Lane) -> Batch:
@@ -104,11 +176,13 @@ class Outbox:
         lines = self._lines(number, items, counts, gaps)
         for key in [key for key in counts if key.counter != "eligible"]:
             counts[key._replace(counter="eligible")] += counts[key]
-        lane.number += 1
+        entries = tuple(_entries(lines))
+        lane.number, lane.entries = lane.number + 1, lane.entries + len(entries)
         return Batch(
             number=lane.number,
-            entries=tuple(_entries(lines)),
-            counts=counts,
+            first=lane.entries - len(entries) + 1,
+            entries=entries,
+            counts=_totals(lane, counts),
             gaps=gaps,
             captures=len(items),
             size_bytes=sum(item.size_bytes for item in items),
@@ -131,6 +205,14 @@ class Outbox:
                     gaps[digest] = min(live.start, gaps.get(digest, live.start))
             counts[CounterKey(number, live.binding.name, live.epoch, counter)] += 1
         return lines
+
+
+def _totals(lane: _Lane, counts: Counter[CounterKey]) -> dict[str, int]:
+    """Count on, and return what was ever counted of what has changed, or of everything."""
+    changed = {f"{key.operation}|{key.epoch}|{key.counter}": count for key, count in counts.items()}
+    lane.totals.update(changed)
+    names, lane.recount = (lane.totals if lane.recount else changed), False
+    return {name: lane.totals[name] for name in names}
 
 
 def _misses_a_write(item: Buffered) -> bool:

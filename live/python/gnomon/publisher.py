@@ -38,7 +38,7 @@ GATHER_S: Final = 0.02  # how long the first capture waits for others to be pack
 BEAT_S: Final = 0.25
 BEAT_LIFETIME_MS: Final = 10_000  # a process unheard of for so long holds nobody back: longer than a Redis restart
 HINT_LIFETIME_MS: Final = 10_000
-HIGH_WATER_LIFETIME_MS: Final = 86_400_000
+SENDER_LIFETIME_MS: Final = 86_400_000
 LONGEST_BACKOFF_S: Final = 1.0
 EXIT_DEADLINE_S: Final = 2.0
 KILL_FILE_S: Final = 0.5  # promised is every second
@@ -53,6 +53,10 @@ def _version(text: bytes) -> int:
     return int(text) if text.isdigit() else -1
 
 
+class Reconnected(redis.ConnectionError):
+    """A connection was opened anew: Redis may have restarted, and is asked first what it still knows."""
+
+
 class Publisher(WakeUp):
     """Owns the thread; lives from the first captured call, in each process of its own after a fork."""
 
@@ -62,7 +66,7 @@ class Publisher(WakeUp):
         self._flags = flags
         self._buffer = buffer
         self._keys = Keys(settings.namespace)
-        self._redis = connect(settings.redis_url)
+        self._redis = connect(settings.redis_url, redis_connect_func=self._connected)
         self._append = self._redis.register_script(APPEND)
         self._beat = self._redis.register_script(BEAT)
         self._mark = self._redis.register_script(MARK_UNREADY)
@@ -85,6 +89,8 @@ class Publisher(WakeUp):
         #: own exceptions on their way back: digest → version that holds them, and since when
         self._marked: dict[str, tuple[int, int]] = {}
         self._failures = 0
+        self._doubtful = False  # Redis may have forgotten what it had taken
+        self._checking = False
         self._asked = threading.Event()  # Redis was asked once, whatever it answered
         self._idle = True
         self._looked = float("-inf")
@@ -171,7 +177,9 @@ class Publisher(WakeUp):
     def _run(self) -> None:
         self._round()  # at once: until the first beat nobody knows that this process may be writing
         while not self._closed:
-            if self._failures:
+            if self._doubtful and self._failures == 1:
+                log.info("gnomon.redis_is_back")
+            elif self._failures:
                 self._stop.wait(min(LONGEST_BACKOFF_S, BEAT_S * self._failures))
             elif self._event.wait(BEAT_S):
                 self._stop.wait(GATHER_S)
@@ -181,10 +189,13 @@ class Publisher(WakeUp):
     def _round(self) -> None:
         try:
             self._look_at_kill_file()
+            self._check()
             self._mark_exceptions()
             self._heartbeat()
             self._publish()
             self._failures = 0
+        except Reconnected:
+            self._failures = 1
         except Exception as error:  # whatever it is, the next round may go well; without this thread nothing does
             self._failures += 1
             if self._failures == 1:
@@ -201,6 +212,34 @@ class Publisher(WakeUp):
         if now - self._looked >= KILL_FILE_S:
             self._looked = now
             self._flags.look_at_kill_file()
+
+    def _connected(self, connection: Any) -> None:
+        """Greet Redis on a new connection; nothing is said on it before it is known what has been forgotten."""
+        connection.on_connect()
+        if self._outbox.sent and not self._checking:
+            self._doubtful = True
+            raise Reconnected("Redis was away")
+
+    def _check(self) -> None:
+        """Send again what Redis has forgotten, after it was away.
+
+        Before the next heartbeat: until these captures are in their lanes again, the watermark stays below them.
+        """
+        if not self._doubtful:
+            return
+        sent = list(self._outbox.sent)
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane in sent:
+            pipeline.hget(self._keys.lane(lane).sender(self.producer), "batch")
+        self._checking = True
+        try:
+            known = pipeline.execute()
+        finally:
+            self._checking = False
+        again = self._outbox.forgotten({lane: int(last or 0) for lane, last in zip(sent, known, strict=True)})
+        self._doubtful = False
+        if again:
+            log.warning("gnomon.redis_forgot batches=%d", again)
 
     def _mark_exceptions(self) -> None:
         """Tell everybody whom enhanced may lack a write of; forgotten here once it has come back."""
@@ -301,9 +340,8 @@ class Publisher(WakeUp):
 
     def _append_keys(self, lane: int) -> list[str]:
         keys = self._keys.lane(lane)
-        high_water = keys.high_water(self.producer)
-        users = keys.users(self.producer)
-        return [keys.stream, keys.state, keys.funnel, keys.scheduled, high_water, self._keys.queue, keys.gaps, users]
+        own = [keys.stream, keys.state, keys.sender(self.producer), keys.scheduled, keys.senders]
+        return [*own, self._keys.queue, keys.gaps, keys.users(self.producer)]
 
     def _append_args(self, lane: int, batch: Batch) -> list[str | int | bytes]:
         args: list[str | int | bytes] = [
@@ -311,24 +349,24 @@ class Publisher(WakeUp):
             self._settings.lane_bytes,
             self._lowest,
             HINT_LIFETIME_MS,
-            HIGH_WATER_LIFETIME_MS,
+            SENDER_LIFETIME_MS,
             drain_hint(lane, self._keys.queue),
+            self.producer,
             sum(entry.captures for entry in batch.entries),
+            batch.first,
             len(batch.entries),
             len(batch.gaps),
         ]
         for entry in batch.entries:
             args += [entry.user_digest, entry.captures, entry.payload]
-        args += _flat(batch.gaps)
-        for key, count in batch.counts.items():
-            args += [f"{key.operation}|{key.epoch}|{key.counter}", count]
-        return args
+        return [*args, *_flat(batch.gaps), *_flat(batch.counts)]
 
     def _published(self) -> bool:
         return self._idle and self._buffer.idle
 
     def _leave(self) -> None:
         keys = [self._keys.producer(self.producer), self._keys.producers, self._keys.watermarks]
+        self._checking = True  # nothing is sent any more
         try:
             self._redis.eval(LEAVE, len(keys), *keys, self.producer)
         except (redis.RedisError, OSError) as error:  # its heartbeat expires by itself

@@ -6,41 +6,45 @@ beats because they set rather than add.
 
 from typing import Final
 
-# KEYS stream, state, funnel, scheduled, high water, queue, gaps, users · ARGV batch number, byte cap, watermark, hint
-# lifetime ms, high-water lifetime ms, hint ("" for none), captures, entries, gaps, then user digest, captures and
-# payload of each entry, then digest and µs of each gap, then funnel field and increment pairs. Returns "full",
+# KEYS stream, state, sender, scheduled, senders, queue, gaps, users · ARGV batch number, byte cap, watermark, hint
+# lifetime ms, sender lifetime ms, hint ("" for none), producer, captures, number of the first entry, entries, gaps,
+# then user digest, captures and payload of each entry, then digest and µs of each gap, then counter and value pairs:
+# all that this producer ever counted there, so that nothing is forgotten with Redis or counted twice. Returns "full",
 # "repeated", "appended" or "hinted".
 APPEND: Final = """
-local seq = tonumber(ARGV[1])
-local high = tonumber(redis.call('GET', KEYS[5]) or '0')
-if seq <= high then return 'repeated' end
+local number = tonumber(ARGV[1])
+if number <= tonumber(redis.call('HGET', KEYS[3], 'batch') or '0') then return 'repeated' end
 local state = redis.call('HMGET', KEYS[2], 'appended', 'trimmed', 'captured')
 local appended, trimmed, captured = tonumber(state[1] or '0'), tonumber(state[2] or '0'), tonumber(state[3] or '0')
-local entries, gaps = tonumber(ARGV[8]), tonumber(ARGV[9])
+local entries, gaps = tonumber(ARGV[10]), tonumber(ARGV[11])
 local size = 0
-for i = 0, entries - 1 do size = size + #ARGV[12 + 3 * i] end
+for i = 0, entries - 1 do size = size + #ARGV[14 + 3 * i] end
 if entries > 0 and appended - trimmed + size > tonumber(ARGV[2]) then return 'full' end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 for i = 0, entries - 1 do
-  local payload = ARGV[12 + 3 * i]
+  local payload = ARGV[14 + 3 * i]
   appended = appended + #payload
-  redis.call('XADD', KEYS[1], '*', 'u', ARGV[10 + 3 * i], 'n', ARGV[11 + 3 * i], 'w', ARGV[3],
-             'b', string.format('%.0f', appended), 'p', payload)
-  redis.call('ZADD', KEYS[8], now, ARGV[10 + 3 * i])
+  redis.call('XADD', KEYS[1], '*', 'u', ARGV[12 + 3 * i], 'n', ARGV[13 + 3 * i], 'w', ARGV[3],
+             'b', string.format('%.0f', appended), 's', ARGV[7] .. ':' .. string.format('%.0f', ARGV[9] + i),
+             'p', payload)
+  redis.call('ZADD', KEYS[8], now, ARGV[12 + 3 * i])
 end
 if entries > 0 then
   redis.call('PEXPIRE', KEYS[8], 7200000)
-  if seq % 64 == 0 then redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', now - 3600000) end
+  if number % 64 == 0 then redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', now - 3600000) end
 end
-for i = 10 + 3 * entries, 8 + 3 * entries + 2 * gaps, 2 do
+for i = 12 + 3 * entries, 10 + 3 * entries + 2 * gaps, 2 do
   local since = redis.call('HGET', KEYS[7], ARGV[i])
   if not since or tonumber(ARGV[i + 1]) < tonumber(since) then redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1]) end
 end
 redis.call('HSET', KEYS[2], 'appended', string.format('%.0f', appended),
-           'captured', string.format('%.0f', captured + tonumber(ARGV[7])))
-for i = 10 + 3 * entries + 2 * gaps, #ARGV, 2 do redis.call('HINCRBY', KEYS[3], ARGV[i], ARGV[i + 1]) end
-redis.call('SET', KEYS[5], ARGV[1], 'PX', ARGV[5])
+           'captured', string.format('%.0f', captured + tonumber(ARGV[8])))
+redis.call('HSET', KEYS[3], 'batch', ARGV[1], 'entries', string.format('%.0f', ARGV[9] + entries - 1),
+           unpack(ARGV, 12 + 3 * entries + 2 * gaps))
+redis.call('PEXPIRE', KEYS[3], ARGV[5])
+redis.call('ZADD', KEYS[5], string.format('%.0f', now * 1000 + number % 1000), ARGV[7])
+if number % 64 == 0 then redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', (now - tonumber(ARGV[5])) * 1000) end
 if entries > 0 and ARGV[6] ~= '' and redis.call('SET', KEYS[4], '1', 'NX', 'PX', ARGV[4]) then
   redis.call('LPUSH', KEYS[6], ARGV[6])
   return 'hinted'
@@ -91,6 +95,18 @@ if type(unready_version) == 'table' then unready_version, unready = '-1', {'*', 
 elseif unready_version ~= ARGV[6] then unready = redis.call('HGETALL', KEYS[6]) end
 local lowest = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
 return {time[1], time[2], lowest[2] or '', flags_version, flags, ready_version, readiness, unready_version, unready}
+"""
+
+# KEYS stream, senders · ARGV prefix of the senders' keys. Returns nothing where entries wait in the lane; else, of the
+# same moment, each producer that sent anything, followed by all fields of what it sent.
+STOCK: Final = """
+if redis.call('XLEN', KEYS[1]) > 0 then return false end
+local told = {}
+for _, producer in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  told[#told + 1] = producer
+  told[#told + 1] = redis.call('HGETALL', ARGV[1] .. producer)
+end
+return told
 """
 
 # KEYS own heartbeat, producers, watermarks · ARGV producer. A process that says goodbye holds nothing back any more.

@@ -1,0 +1,144 @@
+"""Where every call of a lane is accounted for: what its senders counted, how much is done, and what is lost.
+
+All of it is written under the lock of the lane's row, so a commit and a sweep never count the same growth twice.
+"""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, insert, select, update
+
+from ledger.facts import FUNNEL, CallsKey, LaneCommit, Outcome
+from ledger.models import FunnelRow, LaneRow, LossRow, ReasonRow, SenderRow, StandingRow, TallyRow
+from ledger.senders import Seen, Sent, count_key, grown
+from ledger.standings import everyone_of
+from ledger.upsert import add_new, add_up, put
+
+NOBODY: Final = -1  # the cluster of what is lost: nobody knows whose calls those were
+LOST: Final = "gone with Redis"
+_NAMES: Final = (*FUNNEL, "done", "lost")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    counts: Mapping[str, int]
+    seen: Seen
+
+
+def lock(connection: Connection, lanes: Iterable[int]) -> None:
+    """Keep everybody else from accounting for these lanes until the transaction ends."""
+    for lane in sorted(lanes):
+        add_new(connection, LaneRow, [{"lane": lane}])
+        connection.execute(update(LaneRow).where(LaneRow.lane == lane).values(fence=LaneRow.fence))
+
+
+def take_in(
+    connection: Connection,
+    lane: int,
+    sent: Mapping[str, Sent],
+    *,
+    seen: Mapping[str, Seen] | None = None,
+    done: Mapping[CallsKey, int] | None = None,
+) -> None:
+    """Add what senders have counted since they were last asked, and what is done; the lane's row is locked."""
+    fresh = seen or {}
+    known = _known(connection, lane, {*sent, *fresh})
+    grew = {producer: grown(known[producer].counts, told.counts) for producer, told in sent.items()}
+    add_up(connection, FunnelRow, _rows(lane, grew.values(), done or {}))
+    changed = [producer for producer in {*sent, *fresh} if grew.get(producer) or producer in fresh]
+    put(
+        connection,
+        SenderRow,
+        [_sender(lane, producer, known[producer], grew.get(producer, {}), fresh.get(producer)) for producer in changed],
+    )
+
+
+def senders(connection: Connection, lane: int) -> dict[str, Seen]:
+    """Return which entries of each process were read."""
+    query = select(SenderRow.producer, SenderRow.read, SenderRow.missing).where(SenderRow.lane == lane)
+    return {row.producer: Seen(row.read, frozenset(row.missing)) for row in connection.execute(query)}
+
+
+def book_lost(connection: Connection, commit: LaneCommit) -> Counter[CallsKey]:
+    """Book as lost what was captured and can never be done: the lane is empty, and everything sent was counted.
+
+    Its users may lack writes from then on: the lane is in a gap, unless nothing but reads are lost.
+    """
+    assert commit.settling is not None
+    lost = _missing(connection, commit.lane)
+    if not lost:
+        return lost
+    _book(connection, commit.lane, lost)
+    if any(operation not in commit.settling.reads for operation, _ in lost):
+        gap = {"lane": commit.lane, "opened_us": 0, "until_us": commit.settling.now_us, "closed_us": None}
+        put(connection, StandingRow, [{**gap, "user_digest": everyone_of(commit.lane), "reason": "lost"}])
+        _add_to_lane(connection, commit.lane, standings=1)
+    return lost
+
+
+def take_back(connection: Connection, lane: int) -> None:
+    """Take back what was booked as lost and has come after all."""
+    query = select(FunnelRow).where(FunnelRow.lane == lane, FunnelRow.lost > 0)
+    rows = connection.execute(query).mappings().all()
+    found = {(row["operation"], row["epoch"]): row["done"] + row["lost"] - row["captured"] for row in rows}
+    if returned := {key: -count for key, count in found.items() if count > 0}:
+        _book(connection, lane, returned)
+
+
+def _missing(connection: Connection, lane: int) -> Counter[CallsKey]:
+    query = select(FunnelRow).where(FunnelRow.lane == lane, FunnelRow.captured > FunnelRow.done + FunnelRow.lost)
+    rows = connection.execute(query).mappings()
+    return Counter({(r["operation"], r["epoch"]): r["captured"] - r["done"] - r["lost"] for r in rows})
+
+
+def _book(connection: Connection, lane: int, lost: Mapping[CallsKey, int]) -> None:
+    keyed = [({"operation": operation, "epoch": epoch}, count) for (operation, epoch), count in lost.items()]
+    zeros = dict.fromkeys(_NAMES, 0)
+    add_up(connection, FunnelRow, [{"lane": lane, **key, **zeros, "lost": count} for key, count in keyed])
+    nobodys = {"exposure": "shadow", "cluster": NOBODY}
+    add_up(connection, TallyRow, [{**key, **nobodys, "lost": count} for key, count in keyed])
+    why = {"outcome": str(Outcome.LOST), "reason": LOST}
+    add_up(connection, ReasonRow, [{**key, **why, "count": count} for key, count in keyed])
+    connection.execute(insert(LossRow), [{"lane": lane, **key, "captures": count} for key, count in keyed])
+    _add_to_lane(connection, lane, done=sum(lost.values()))
+
+
+def _add_to_lane(connection: Connection, lane: int, **counts: int) -> None:
+    grown_by = {name: getattr(LaneRow, name) + count for name, count in counts.items()}
+    connection.execute(update(LaneRow).where(LaneRow.lane == lane).values(**grown_by))
+
+
+def _known(connection: Connection, lane: int, producers: Iterable[str]) -> defaultdict[str, _Known]:
+    query = select(SenderRow).where(SenderRow.lane == lane, SenderRow.producer.in_(sorted(producers)))
+    found: defaultdict[str, _Known] = defaultdict(lambda: _Known({}, Seen()))
+    for row in connection.execute(query).mappings() if producers else ():
+        found[row["producer"]] = _Known(row["counts"], Seen(row["read"], frozenset(row["missing"])))
+    return found
+
+
+def _rows(lane: int, grew: Iterable[Mapping[str, int]], done: Mapping[CallsKey, int]) -> list[dict[str, Any]]:
+    rows: defaultdict[CallsKey, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_NAMES, 0))
+    for counts in grew:
+        for name, count in counts.items():
+            key = count_key(name)
+            if key and key[2] in FUNNEL:
+                rows[key[0], key[1]][key[2]] += count
+    for calls, count in done.items():
+        rows[calls]["done"] += count
+    return [{"lane": lane, "operation": operation, "epoch": epoch, **row} for (operation, epoch), row in rows.items()]
+
+
+def _sender(lane: int, producer: str, known: _Known, grew: Mapping[str, int], seen: Seen | None) -> dict[str, Any]:
+    counts = {**known.counts, **{name: known.counts.get(name, 0) + count for name, count in grew.items()}}
+    now = seen or known.seen
+    return {
+        "lane": lane,
+        "producer": producer,
+        "counts": counts,
+        "read": now.read,
+        "missing": sorted(now.missing),
+        "changed_us": time.time_ns() // 1_000,
+    }

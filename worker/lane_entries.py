@@ -1,0 +1,96 @@
+"""What was read of a lane and is not done, in the order of its stream, and which entries of each process were read.
+
+A stream may be shorter than it was, hold an entry twice, or out of order: Redis restarted, a network repeated itself.
+So entries go by the numbers that their senders gave them. One that was read before is no news; a number that is missing
+may have been a write, and puts the whole lane in a gap.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from gnomon.readiness import EVERYBODY
+from ledger import Opening, Position, Seen, Sent
+from worker.entries import EntryId, LaneEntry
+
+NONE_SEEN: Final = Seen()
+
+
+class LaneEntries:
+    """The entries of one lane under one hold; `seen` is what the ledger knows to have been read."""
+
+    def __init__(self, seen: Mapping[str, Seen], position: Position) -> None:
+        self.waiting: list[LaneEntry] = []
+        self._seen = dict(seen)
+        self._read = position.read
+        self._here: set[tuple[str, int]] = set()  # senders' numbers of those that wait
+        self._highest: defaultdict[str, int] = defaultdict(int)
+        self._gaps: list[Opening] = []
+
+    @property
+    def last(self) -> EntryId:
+        """The id behind which to read on."""
+        return self.waiting[-1].id if self.waiting else (0, 0)
+
+    @property
+    def watermark(self) -> int:
+        """The highest promise that an entry carries: what is read later lies above it."""
+        return max(entry.watermark for entry in self.waiting)
+
+    def take(self, entries: Iterable[LaneEntry]) -> None:
+        """Take in what was read on."""
+        self.waiting += [self._marked(entry) for entry in entries]
+
+    def _marked(self, entry: LaneEntry) -> LaneEntry:
+        if entry.sender is None:
+            return replace(entry, known=True) if entry.id <= self._read else entry
+        if entry.sender in self._here:
+            return replace(entry, items=())  # a copy of what waits already
+        self._here.add(entry.sender)
+        producer, number = entry.sender
+        seen = self._seen.get(producer, NONE_SEEN)
+        if seen.has(number):
+            return replace(entry, known=True)
+        if number > max(seen.read, self._highest[producer]) + 1:
+            self._miss((entry.id[0] + 1) * 1_000)
+        self._highest[producer] = max(number, self._highest[producer])
+        return entry
+
+    def expect(self, sent: Mapping[str, Sent], now_us: int) -> None:
+        """Compare what was read to the end with what processes say they have sent: more than that is gone."""
+        for producer, told in sent.items():
+            if told.entries > max(self._seen.get(producer, NONE_SEEN).read, self._highest[producer]):
+                self._miss(now_us)
+
+    def _miss(self, until_us: int) -> None:
+        self._gaps.append(Opening(digest=EVERYBODY, since_us=0, until_us=until_us, reason="lost"))
+
+    def take_gaps(self) -> list[Opening]:
+        """Hand over the gaps that missing entries have opened."""
+        found, self._gaps = self._gaps, []
+        return found
+
+    def seen_with(self, count: int) -> dict[str, Seen]:
+        """Return what is read of each process once the first `count` entries are, where that is more than before."""
+        numbers: defaultdict[str, list[int]] = defaultdict(list)
+        for entry in self.waiting[:count]:
+            if entry.sender is not None and not entry.known:
+                numbers[entry.sender[0]].append(entry.sender[1])
+        return {producer: self._seen.get(producer, NONE_SEEN).after(found) for producer, found in numbers.items()}
+
+    def fills(self, seen: Mapping[str, Seen]) -> bool:
+        """Tell whether something that was missing has come after all."""
+        return any(self._seen.get(name, NONE_SEEN).missing - now.missing for name, now in seen.items())
+
+    def committed(self, count: int, seen: Mapping[str, Seen], position: Position) -> None:
+        """Note that the first `count` entries are in the ledger as read."""
+        self.waiting[:count] = [replace(entry, known=True) for entry in self.waiting[:count]]
+        self._seen |= seen
+        self._read = position.read
+
+    def keep(self, count: int, held: Iterable[LaneEntry]) -> None:
+        """Let go of the first `count` entries but for those that still hold something."""
+        kept = {entry.id for entry in held}
+        self.waiting[:count] = [entry for entry in self.waiting[:count] if entry.id in kept]
+        self._here = {entry.sender for entry in self.waiting if entry.sender is not None}

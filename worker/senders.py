@@ -1,0 +1,90 @@
+"""What live processes say they have sent to the lanes: their own counters, which outlive whatever Redis forgets."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import redis
+
+from gnomon.keys import Keys
+from gnomon.scripts import STOCK
+from ledger import Sent
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What has changed since it was last taken in: by lane and process; and the marks by which that is known."""
+
+    sent: dict[int, dict[str, Sent]] = field(default_factory=dict)
+    marks: dict[int, dict[str, float]] = field(default_factory=dict)
+
+    def of(self, lane: int) -> dict[str, Sent]:
+        """Return what concerns one lane."""
+        return self.sent.get(lane, {})
+
+
+class Senders:
+    """Asks Redis; remembers what this process has taken into the ledger already."""
+
+    def __init__(self, server: "redis.Redis", keys: Keys) -> None:
+        self._redis = server
+        self._keys = keys
+        self._stock = server.register_script(STOCK)
+        self._taken: dict[int, dict[str, float]] = {}
+
+    def changed(self, lanes: Iterable[int]) -> Told:
+        """Return what processes have sent to these lanes, where that has changed."""
+        asked = list(lanes)
+        marks = self._marks(asked)
+        fresh = [
+            (lane, producer)
+            for lane in asked
+            for producer, mark in marks[lane].items()
+            if self._taken.get(lane, {}).get(producer) != mark
+        ]
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane, producer in fresh:
+            pipeline.hgetall(self._keys.lane(lane).sender(producer))
+        sent: defaultdict[int, dict[str, Sent]] = defaultdict(dict)
+        for (lane, producer), fields in zip(fresh, pipeline.execute(), strict=True):
+            sent[lane][producer] = _sent(fields)
+        return Told(dict(sent), marks)
+
+    def taken(self, told: Told) -> None:
+        """Note that this is in the ledger."""
+        self._taken |= told.marks
+
+    def of_empty(self, lane: int) -> dict[str, Sent] | None:
+        """Return all that was sent to a lane in which nothing waits, as of one moment; None where something does."""
+        keys = self._keys.lane(lane)
+        told = cast("list[Any] | None", self._stock(keys=[keys.stream, keys.senders], args=[keys.sender("")]))
+        if told is None:
+            return None
+        names, fields = told[::2], told[1::2]
+        return {name.decode(): _sent(_paired(flat)) for name, flat in zip(names, fields, strict=True)}
+
+    def _marks(self, lanes: Sequence[int]) -> dict[int, dict[str, float]]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane in lanes:
+            pipeline.zrange(self._keys.lane(lane).senders, 0, -1, withscores=True)
+        answers = pipeline.execute()
+        return {
+            lane: {name.decode("utf-8", "replace"): mark for name, mark in found}
+            for lane, found in zip(lanes, answers, strict=True)
+        }
+
+
+def _paired(flat: Any) -> dict[bytes, bytes]:
+    """Return a hash as a client of either protocol answers it from a script."""
+    return dict(flat) if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _sent(fields: Mapping[bytes, bytes]) -> Sent:
+    counts = {
+        name.decode("utf-8", "replace"): int(count)
+        for name, count in fields.items()
+        if b"|" in name and count.isdigit()
+    }
+    entries = fields.get(b"entries", b"0")
+    return Sent(int(entries) if entries.isdigit() else 0, counts)
