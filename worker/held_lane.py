@@ -8,13 +8,16 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
+
+import structlog
 
 from gnomon.hashing import user_digest
 from gnomon.readiness import EVERYBODY
 from gnomon.wire import Capture, Kind, Phase
 from ledger import Finding, LaneCommit, Ledger, Opening, Position, Standing
+from worker.entries import AHEAD_US, LaneEntry
 from worker.jobs import Fanout
 from worker.journal import Journal
 from worker.lane_entries import LaneEntries
@@ -28,14 +31,17 @@ from worker.standings import LaneStandings
 READ_ENTRIES: Final = 64  # about 500 captures of busy traffic: one commit of 5 to 10 ms
 BATCH_CAPTURES: Final = 2_000  # a commit of 0.1 s; what a watermark held back for long comes in several
 EXTEND_S: Final = 2.0
+FOREVER_US: Final = 2**62
+
+log = structlog.get_logger()
 
 
 @dataclass(slots=True)
 class _Batch:
-    """What one commit will cover, of the first `read` entries, and what came of it once all replays are through."""
+    """What one commit will cover, of which entries, and what came of it once all replays are through."""
 
     selection: Selection
-    read: int
+    chosen: list[LaneEntry]
     findings: list[Finding] | None = None
 
 
@@ -105,17 +111,40 @@ class HeldLane:
             return False
         cut, gaps = self._read_on(look.cut_us, look.error_us)
         self.standings.look(look, self.entries, gaps=gaps)
-        selection = select(self.entries.waiting, self.position, cut, limit=BATCH_CAPTURES)
-        read = len(self.entries.waiting)
-        if not selection.count:
-            if self.standings.changed:
-                self._commit(selection, read, ())
-            self._forget(selection, read)  # a crash may have come between a commit and its trim
-            return False
-        self._batch = _Batch(self._fair(selection, look), read)
+        if look.now_us < self.position.cut[0] - AHEAD_US:
+            return self._begin_anew(look)
+        chosen = list(self.entries.waiting)
+        selection = select(chosen, self.position, cut, limit=BATCH_CAPTURES)
+        if selection.count:
+            self._start(selection, chosen, look)
+            return True
+        if self.standings.changed:
+            self._commit(selection, chosen, ())
+        self._forget(selection, chosen)  # a crash may have come between a commit and its trim
+        return False
+
+    def _start(self, selection: Selection, chosen: list[LaneEntry], look: Look) -> None:
+        self._batch = _Batch(self._fair(selection, look), chosen)
         by_user = self._batch.selection.by_user
         self.fanout.start(by_user, self.standings.of(by_user))
-        return True
+
+    def _begin_anew(self, look: Look) -> bool:
+        """Go on in a lane whose clock was set back: first all that was captured before that, then from the beginning.
+
+        What is newly captured lies below the cut, and would be late for as long as the clock was set back. The cut is
+        taken back once nothing is in the lane any more that it says is done.
+        """
+        self._read_to(FOREVER_US, 0)
+        old = self.entries.from_ahead(look.now_us + AHEAD_US)
+        selection = select(old, self.position, FOREVER_US, limit=BATCH_CAPTURES)
+        if selection.count:
+            self._start(selection, old, look)
+            return True
+        self.lanes.remove(self.number, old)
+        self.entries.keep(old, ())
+        log.warning("lane.set_back", lane=self.number, seconds=(self.position.cut[0] - look.now_us) // 1_000_000)
+        self._commit(replace(selection, after=Position(self.position.read)), [], ())
+        return False
 
     def _read_on(self, wanted_us: int, error_us: int) -> tuple[int, bool]:
         """Read what is new, always through the position; return the cut that holds for what was read, and of gaps.
@@ -190,8 +219,8 @@ class HeldLane:
                 return False
             batch.findings = self._superseded(batch.findings, doubtful, replayed_us, look)
         self._batch = None
-        self._commit(batch.selection, batch.read, (*batch.findings, *map(unreadable, batch.selection.unreadable)))
-        self._forget(batch.selection, batch.read)
+        self._commit(batch.selection, batch.chosen, (*batch.findings, *map(unreadable, batch.selection.unreadable)))
+        self._forget(batch.selection, batch.chosen)
         return True
 
     def _doubtful(self, batch: _Batch, look: Look) -> dict[str, Finding]:
@@ -240,12 +269,12 @@ class HeldLane:
 
     # --- the commit
 
-    def _commit(self, selection: Selection, read: int, findings: tuple[Finding, ...]) -> None:
+    def _commit(self, selection: Selection, chosen: list[LaneEntry], findings: tuple[Finding, ...]) -> None:
         done = _last_writes(selection)
         floor_us = selection.after.cut[0] - LONGEST_US
         self.lanes.before_commit(self.number, done, floor_us)
         told = self.lanes.senders.changed([self.number])
-        seen = self.entries.seen_with(read)
+        seen = self.entries.seen_with(chosen)
         self._clear_unready()
         self.ledger.commit(
             LaneCommit(
@@ -262,7 +291,7 @@ class HeldLane:
         )
         self.lanes.senders.taken(told)
         self.position = selection.after
-        self.entries.committed(read, seen, self.position)
+        self.entries.committed(chosen, seen, self.position)
         self.done_writes.add(done, floor_us)
         self.journal.committed(findings)
         self.standings.committed()
@@ -276,9 +305,9 @@ class HeldLane:
         if cleared:
             self.lanes.clear_unready(cleared)
 
-    def _forget(self, selection: Selection, read: int) -> None:
+    def _forget(self, selection: Selection, chosen: list[LaneEntry]) -> None:
         """Let go of entries that are done; those read since are behind them."""
-        self.entries.keep(read, selection.held)
+        self.entries.keep(chosen, selection.held)
         if selection.trim:
             self.lanes.trim(self.number, *selection.trim)
 

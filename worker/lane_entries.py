@@ -71,10 +71,14 @@ class LaneEntries:
         found, self._gaps = self._gaps, []
         return found
 
-    def seen_with(self, count: int) -> dict[str, Seen]:
-        """Return what is read of each process once the first `count` entries are, where that is more than before."""
+    def from_ahead(self, moment_us: int) -> list[LaneEntry]:
+        """Return the entries of a time before the clock was set back: read before, or from the future."""
+        return [entry for entry in self.waiting if entry.known or any(i.order[0] > moment_us for i in entry.items)]
+
+    def seen_with(self, chosen: Iterable[LaneEntry]) -> dict[str, Seen]:
+        """Return what is read of each process once these entries are, where that is more than before."""
         numbers: defaultdict[str, list[int]] = defaultdict(list)
-        for entry in self.waiting[:count]:
+        for entry in chosen:
             if entry.sender is not None and not entry.known:
                 numbers[entry.sender[0]].append(entry.sender[1])
         return {producer: self._seen.get(producer, NONE_SEEN).after(found) for producer, found in numbers.items()}
@@ -83,14 +87,15 @@ class LaneEntries:
         """Tell whether something that was missing has come after all."""
         return any(self._seen.get(name, NONE_SEEN).missing - now.missing for name, now in seen.items())
 
-    def committed(self, count: int, seen: Mapping[str, Seen], position: Position) -> None:
-        """Note that the first `count` entries are in the ledger as read."""
-        self.waiting[:count] = [replace(entry, known=True) for entry in self.waiting[:count]]
+    def committed(self, chosen: Iterable[LaneEntry], seen: Mapping[str, Seen], position: Position) -> None:
+        """Note that these entries are in the ledger as read."""
+        read = {entry.id for entry in chosen}
+        self.waiting = [replace(entry, known=True) if entry.id in read else entry for entry in self.waiting]
         self._seen |= seen
         self._read = position.read
 
-    def keep(self, count: int, held: Iterable[LaneEntry]) -> None:
-        """Let go of the first `count` entries but for those that still hold something."""
-        kept = {entry.id for entry in held}
-        self.waiting[:count] = [entry for entry in self.waiting[:count] if entry.id in kept]
+    def keep(self, chosen: Iterable[LaneEntry], held: Iterable[LaneEntry]) -> None:
+        """Let go of these entries but for those that still hold something."""
+        gone = {entry.id for entry in chosen} - {entry.id for entry in held}
+        self.waiting = [entry for entry in self.waiting if entry.id not in gone]
         self._here = {entry.sender for entry in self.waiting if entry.sender is not None}

@@ -85,6 +85,11 @@ class LaneStore:
         keys = self._keys.lane(lane)
         self._trim(keys=[keys.stream, keys.state], args=[spelled(keep_from), trimmed_bytes])
 
+    def remove(self, lane: int, entries: Sequence[LaneEntry]) -> None:
+        """Remove entries that are done, wherever they lie."""
+        if entries:
+            self._redis.xdel(self._keys.lane(lane).stream, *[spelled(entry.id) for entry in entries])
+
     def left(self, lane: int) -> Left:
         """Return what earlier holders of the lane found and did not commit, and the last writes that were done."""
         keys = self._keys.lane(lane)

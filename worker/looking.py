@@ -22,7 +22,7 @@ from gnomon.readiness import Readiness
 from gnomon.scripts import BEAT
 
 ERROR_US: Final = 1_000  # of clocks that nobody has told the error of: hosts of one network agree better
-MOST_ERROR_US: Final = 50_000  # a process that has just started says nothing better; two beats later it does
+MOST_ERROR_US: Final = 2_000_000  # a process that says worse has not heard of Redis yet, and appends nothing
 ERROR_LIVES_S: Final = 1.0  # an error changes within minutes
 DEAD_LIVE_MS: Final = 2 * 3_600_000  # as long as lanes remember whom a dead process captured
 ROUNDING_US: Final = 100  # Lua spells a watermark with 14 digits

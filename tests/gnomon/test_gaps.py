@@ -27,6 +27,7 @@ class Clock:
     """An aligned clock that is set by hand."""
 
     error_us = 0.0
+    shifted_ns = 0
 
     def __init__(self) -> None:
         self.now = 1_000_000

@@ -116,7 +116,10 @@ class Buffer:
             if self.captures >= self._max_captures or self.size_bytes + size_bytes > self._max_bytes:
                 return None
             end = self.clock.now_us()
-            low = live.start if self._writes.pop(live.number, None) is not None else end
+            held = self._writes.pop(live.number, None) is not None
+            if not held and live.started_ns < self.clock.shifted_ns:
+                live.start = self.clock.us_of(live.started_ns)
+            low = live.start if held else end
             self.captures += 1
             self.size_bytes += size_bytes
             self._items.append(Buffered(live, end, low, size_bytes, legacy, enhanced, serving, recorded))
@@ -148,6 +151,18 @@ class Buffer:
     def _gap(self, lane: int, user: str, since: int) -> None:
         key = (lane, user_digest(user) if len(self._gaps) < MOST_GAPS else EVERYBODY)
         self._gaps[key] = min(since, self._gaps.get(key, since))
+
+    def align(self, server_us: int, sent_ns: int, received_ns: int) -> int:
+        """Take in a reading of Redis's clock; returns by how much everything that is here was shifted, µs."""
+        with self._lock:
+            moved_us = self.clock.align(server_us, sent_ns, received_ns)
+            if moved_us:
+                self._items = [item.shifted(moved_us) for item in self._items]
+                self._items_low = min((item.low for item in self._items), default=None)
+                self._gaps = {key: since + moved_us for key, since in self._gaps.items()}
+                for live in self._writes.values():
+                    live.start += moved_us
+            return moved_us
 
     def take(self) -> Taken:
         """Hand everything over; its room is free again only once `acknowledge` says so."""

@@ -9,24 +9,42 @@ from typing import Final
 
 _NS: Final = 1_000
 _DECAY: Final = 1.05  # an old sample's error grows, so that drift between the clocks is followed within a minute
+STEP_US: Final = 1_000_000  # no drift comes to that between two samples: one of the clocks was set
 
 
 class AlignedClock:
-    """Microseconds since the epoch, as Redis counts them. Its owner calls it under one lock, but for a glance."""
+    """Microseconds since the epoch, as Redis counts them. Its owner calls it under one lock, but for a glance.
+
+    Until Redis has answered once it goes by the host's clock, which may be an hour off. So when it learns the time, or
+    that a clock was set, it is shifted: its owner moves along what was stamped and is still here.
+    """
 
     def __init__(self) -> None:
         self._offset_us = time.time_ns() // _NS - time.monotonic_ns() // _NS
         self._last_us = 0
         self._error_us = float("inf")
+        self.shifted_ns = 0  #: when it was shifted last, on the monotonic clock: what was stamped before is of no use
+
+    @property
+    def aligned(self) -> bool:
+        """Whether Redis has told the time."""
+        return self._error_us < float("inf")
 
     @property
     def error_us(self) -> float:
-        """Half the round trip of the best recent sample: how far from Redis's clock this one may be."""
-        return self._error_us
+        """How far from Redis's clock the next stamp may be.
+
+        Half the round trip of the best recent sample; more while the clock waits for the time to catch up with it.
+        """
+        return max(self._error_us, self._last_us - self.us_of(time.monotonic_ns()))
+
+    def us_of(self, monotonic_ns: int) -> int:
+        """Return the time at a reading of the monotonic clock."""
+        return monotonic_ns // _NS + self._offset_us
 
     def now_us(self) -> int:
         """Return the time, later than every time returned before."""
-        self._last_us = max(self._last_us + 1, time.monotonic_ns() // _NS + self._offset_us)
+        self._last_us = max(self._last_us + 1, self.us_of(time.monotonic_ns()))
         return self._last_us
 
     def at_us(self, monotonic_ns: int) -> int:
@@ -35,13 +53,22 @@ class AlignedClock:
         Never before what was stamped last: where the clock has just been set back, a read would seem to have begun
         before the write ended that its own thread had waited for.
         """
-        return max(self._last_us, monotonic_ns // _NS + self._offset_us)
+        return max(self._last_us, self.us_of(monotonic_ns))
 
-    def align(self, server_us: int, sent_ns: int, received_ns: int) -> None:
-        """Take in one reading of the server's clock, between two monotonic readings of ours."""
+    def align(self, server_us: int, sent_ns: int, received_ns: int) -> int:
+        """Take in one reading of the server's clock, between two monotonic readings of ours.
+
+        Returns by how much the clock was shifted, µs: 0 for one that was right but for drift.
+        """
         error_us = (received_ns - sent_ns) / 2 / _NS
+        offset_us = server_us - (sent_ns + received_ns) // 2 // _NS
+        moved_us = offset_us - self._offset_us
+        if not self.aligned or abs(moved_us) > error_us + self._error_us + STEP_US:
+            self._error_us, self._offset_us, self.shifted_ns = error_us, offset_us, received_ns
+            self._last_us += moved_us
+            return moved_us
         if error_us > self._error_us * _DECAY:
             self._error_us *= _DECAY
-            return
-        self._error_us = error_us
-        self._offset_us = server_us - (sent_ns + received_ns) // 2 // _NS
+            return 0
+        self._error_us, self._offset_us = error_us, offset_us
+        return 0

@@ -62,6 +62,11 @@ class Buffered(NamedTuple):
     serving: str
     recorded: bool
 
+    def shifted(self, by_us: int) -> "Buffered":
+        """Return it as it would have been stamped by a clock that was so much ahead; its call is moved along."""
+        self.live.start += by_us
+        return self._replace(end=self.end + by_us, low=self.low + by_us)
+
 
 class Scribe:
     """Writes captures as lines, in the name of one producer."""

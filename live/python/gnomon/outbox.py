@@ -101,6 +101,12 @@ class Outbox:
             gaps = self._lanes[lane].gaps
             gaps[digest] = min(since, gaps.get(digest, since))
 
+    def shift(self, by_us: int) -> None:
+        """Move along, with the clock, what was stamped and is not written yet."""
+        for lane in self._lanes.values():
+            lane.waiting = [item.shifted(by_us) for item in lane.waiting]
+            lane.gaps = {digest: since + by_us for digest, since in lane.gaps.items()}
+
     def due(self) -> Iterator[tuple[int, Batch]]:
         """Yield each lane that has something to append, with its batch: the one that failed before, or a new one."""
         for number, lane in self._lanes.items():

@@ -256,6 +256,9 @@ class Publisher(WakeUp):
         sent_ns = time.monotonic_ns()
         if sent_ns - self._beaten_ns < BEAT_S * 1e9 * 0.9:
             return
+        if not self._buffer.clock.aligned:
+            self._ask_the_time()  # a watermark by the host's own clock may promise too much
+            sent_ns = time.monotonic_ns()
         watermark = self._buffer.low_watermark(self._outbox.low)
         if self._telling is None:
             self._telling = self._tally.changes()
@@ -267,12 +270,22 @@ class Publisher(WakeUp):
         except (redis.RedisError, OSError):
             self._beaten_ns = 0
             raise
-        received_ns = time.monotonic_ns()
-        self._buffer.clock.align(int(answer[0]) * 1_000_000 + int(answer[1]), sent_ns, received_ns)
+        self._align(answer, sent_ns)
         self._lowest = int(float(answer[2] or 0))
         self._tally.told(counted)
         self._telling = None
         self._take(answer[3:])
+
+    def _ask_the_time(self) -> None:
+        sent_ns = time.monotonic_ns()
+        answer: Any = self._redis.time()
+        self._align(answer, sent_ns)
+
+    def _align(self, answer: Any, sent_ns: int) -> None:
+        """Set the clock by Redis's; what is under way moves along where it was wrong."""
+        server_us = int(answer[0]) * 1_000_000 + int(answer[1])
+        if moved_us := self._buffer.align(server_us, sent_ns, time.monotonic_ns()):
+            self._outbox.shift(moved_us)
 
     def _take(self, documents: list[Any]) -> None:
         """Take in flags, readiness and exceptions, each a version and what is new."""

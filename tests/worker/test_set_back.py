@@ -1,0 +1,93 @@
+"""Redis's clock is set back, with its data or without: the lanes go on, and nothing is counted twice."""
+
+import time
+from collections import Counter
+
+import msgspec
+import pytest
+
+from gnomon.wire import decode, encode, pack, unpack
+from ledger import LaneCommit, Position
+
+pytestmark = pytest.mark.slow
+
+HOUR_US = 3_600_000_000
+LANES = range(4)
+
+
+def ahead(payload: bytes) -> bytes:
+    """Return captures as they would have been stamped an hour later."""
+    captures = [decode(line) for line in unpack(payload)]
+    moved = [msgspec.structs.replace(c, start=c.start + HOUR_US, end=c.end + HOUR_US) for c in captures]
+    return pack([encode(capture) for capture in moved])
+
+
+@pytest.fixture
+def set_back(server, keys, ledger):
+    """Let what waits, and where the lanes stand, be of a time an hour ahead; `forgotten`: the ids begin anew as well."""
+
+    def run(*, forgotten: bool = False) -> None:
+        now_us = time.time_ns() // 1_000
+        for lane in LANES:
+            stream = keys.lane(lane).stream
+            entries = server.xrange(stream)
+            server.delete(stream)
+            for raw_id, fields in entries:
+                ms, _, seq = raw_id.partition(b"-")
+                name = "*" if forgotten else f"{int(ms) + HOUR_US // 1_000}-{int(seq)}"
+                server.xadd(stream, {**fields, b"p": ahead(fields[b"p"])} if not forgotten else fields, id=name)
+            hold = ledger.take(lane)
+            after = Position(((now_us + HOUR_US) // 1_000, 0), (now_us + HOUR_US // 2, ""))
+            ledger.commit(LaneCommit(lane=lane, fence=hold.fence, before=hold.position, after=after))
+
+    return run
+
+
+@pytest.fixture
+def drain_all(make_drain):
+    def run() -> None:
+        for lane in LANES:
+            make_drain().run(lane)
+
+    return run
+
+
+@pytest.mark.parametrize("forgotten", [False, True], ids=["with its data", "without"])
+def test_lanes_go_on_when_the_clock_was_set_back(notes, client, set_back, drain_all, sums, clean, ledger, forgotten):
+    """What waited is judged, and so is what comes after; nobody is late because of an hour that never was."""
+    calls = notes.converse()
+    assert client.flush(5)
+    set_back(forgotten=forgotten)
+    calls += notes.converse(turns=2)
+    assert client.flush(5)
+    drain_all()
+    assert sums().outcomes == Counter(match=calls)
+    calls += notes.converse(turns=1)
+    notes.end()
+    drain_all()
+    assert sums().outcomes == Counter(match=calls)
+    assert all(ledger.take(lane).position.cut[0] < (time.time() + 1) * 1_000_000 for lane in LANES)
+    clean()
+
+
+def test_a_worker_that_dies_while_a_lane_begins_anew_counts_nothing_twice(
+    notes, client, set_back, drain_all, sums, clean, make_drain, make_store, monkeypatch
+):
+    """Between the last commit of the old time and the first of the new."""
+    calls = notes.converse()
+    assert client.flush(5)
+    set_back()
+    notes.end()
+    for lane in LANES:
+        dying = make_store()
+        monkeypatch.setattr(dying, "remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            make_drain(lanes=dying).run(lane)
+    drain_all()
+    drain_all()
+    assert sums().outcomes == Counter(match=calls)
+    clean()
+
+
+def killed(*_: object) -> None:
+    raise KeyboardInterrupt
