@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from console.picture import GONE, OK, InRedis, Picture
+from console.picture import GONE, OK, InLedger, InRedis, Picture
 from console.producers import Ended
 from console.report import Sums
 from gnomon.flags import SHARE, SWITCHES, StoredFlags, is_share
@@ -40,7 +40,7 @@ def facts(picture: Picture) -> Iterator[Fact]:
         if said != OK:
             yield Fact(name, (said,), "" if said == GONE else ALARM)
     sums = picture.in_ledger.sums if picture.in_ledger else None
-    for line in sums.imbalance if sums else ():
+    for line in picture.alerts:
         yield Fact("sums", (f"not exact: {line}",), ALARM)
     if picture.in_redis:
         yield from _of_flags(picture.in_redis)
@@ -49,6 +49,8 @@ def facts(picture: Picture) -> Iterator[Fact]:
     if sums:
         yield _captured(sums)
     yield from _waiting(picture, sums)
+    yield from _parked(picture.in_ledger)
+    yield from _gone(picture)
     if picture.in_redis:
         yield loss(picture.in_redis.ended)
 
@@ -144,6 +146,21 @@ def _waiting(picture: Picture, sums: Sums | None) -> Iterator[Fact]:
             parts.append(f"the oldest for {age(found.oldest_s)}")
     if parts:
         yield Fact("backlog", tuple(parts))
+
+
+def _parked(known: InLedger | None) -> Iterator[Fact]:
+    if known and known.parked:
+        again = [f"{known.retrying:,} to be replayed again"] if known.retrying else []
+        yield Fact("parked", (_kinds(sum(known.parked.values()), known.parked), *again), WARNING)
+
+
+def _gone(picture: Picture) -> Iterator[Fact]:
+    known = picture.in_ledger
+    if known and known.losses:
+        yield Fact("lost", (f"{counted(known.losses, 'capture')} gone with Redis",), WARNING)
+    if known and known.reconciliation and known.reconciliation.unchecked:
+        lanes = counted(len(known.reconciliation.unchecked), "lane")
+        yield Fact("sums", (f"{lanes} not counted: too much waits, or it moved all the time",), WARNING)
 
 
 def loss(ended: Sequence[Ended]) -> Fact:

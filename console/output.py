@@ -6,9 +6,20 @@ import msgspec
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+
+
+def plain(text: str) -> str:
+    """Return text of whoever wrote into a lane as a terminal may print it."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
+
+
+def cell(text: str) -> Text:
+    """Return such text for a table: what looks like markup is none."""
+    return Text(plain(text))
 
 
 def print_json(document: Any) -> None:

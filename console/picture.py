@@ -1,7 +1,9 @@
 """One look at a migration: what its Redis and its ledger say, each on its own, so that either may be down."""
 
 import contextlib
-from dataclasses import dataclass, field
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Final, cast
 
@@ -17,11 +19,13 @@ from gnomon.flags import SHARE, SWITCHES, StoredFlags
 from gnomon.keys import Keys
 from gnomon.metrics import read_metrics, summary
 from gnomon.switchboard import read_flags
-from ledger import LedgerError, Outcome, Position
+from ledger import Ledger, LedgerError, Outcome, Position
 from worker.arbiter import status
 from worker.lanes import LaneStore
+from worker.reconciliation import Reconciliation, reconcile
 from worker.steps import HELD
 
+AGAIN_S: Final = 0.6  # two heartbeats
 OK: Final = "ok"
 GONE: Final = "gone, the run has ended"
 
@@ -63,10 +67,14 @@ class InRedis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InLedger:
-    """What the ledger says: both sums, and how far each lane is drained."""
+    """What the ledger says: both sums, how far each lane is drained, and whether that fits what lies in Redis."""
 
     sums: Sums
     lanes: dict[int, Position]
+    losses: int = 0  #: captures booked as lost with Redis
+    parked: Mapping[str, int] = field(default_factory=dict)  #: captures that could not be replayed, by reason
+    retrying: int = 0  #: of those, how many are to be replayed again
+    reconciliation: Reconciliation | None = None  #: None: Redis does not answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,19 +86,61 @@ class Picture:
     ledger: str = OK
     in_redis: InRedis | None = None
     in_ledger: InLedger | None = None
+    unsent: Mapping[str, int] = field(default_factory=dict)  #: calls by live process: counted there, and gone
     seen_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it; what is not known is null."""
-        return {**_sums(self.in_ledger), **_queue(self), **_live_side(self.in_redis)}
+        return {**_sums(self.in_ledger), **_queue(self), **_live_side(self.in_redis), **self._balance()}
+
+    @property
+    def alerts(self) -> list[str]:
+        """What does not add up, a sentence each with its size."""
+        known = self.in_ledger
+        gone = [
+            f"{count:,} calls of live process {name} were counted and not sent" for name, count in self.unsent.items()
+        ]
+        return [*known.sums.imbalance, *_off(known.reconciliation), *gone] if known else []
+
+    def _balance(self) -> dict[str, Any]:
+        found = self.in_ledger.reconciliation if self.in_ledger else None
+        if found is None:
+            return {"alerts": self.alerts, "reconciliation": None}
+        lanes = {"missing": found.off, "unchecked": found.unchecked, "checked": len(found.balances)}
+        return {"alerts": self.alerts, "reconciliation": {**lanes, "waiting": found.waiting, "unsent": self.unsent}}
 
 
 def look(found: Place) -> Picture:
     """Look at Redis, then at the ledger with what Redis has of the sums; never raises for one that does not answer."""
+    picture = _looked(found)
+    if not picture.unsent:
+        return picture
+    time.sleep(AGAIN_S)  # what is on its way is there by then
+    again = _looked(found)
+    return replace(again, unsent={name: count for name, count in again.unsent.items() if name in picture.unsent})
+
+
+def _looked(found: Place) -> Picture:
     of = f"run {found.run.id}" if found.run else f"namespace {found.settings.namespace}"
     redis_says, in_redis = _asked_redis(found)
     ledger_says, in_ledger = _asked_ledger(found, fold=in_redis is not None)
-    return Picture(of=of, redis=redis_says, ledger=ledger_says, in_redis=in_redis, in_ledger=in_ledger)
+    return Picture(
+        of=of,
+        redis=redis_says,
+        ledger=ledger_says,
+        in_redis=in_redis,
+        in_ledger=in_ledger,
+        unsent=_unsent(in_redis, in_ledger),
+    )
+
+
+def _unsent(in_redis: InRedis | None, in_ledger: InLedger | None) -> dict[str, int]:
+    """Return, by live process, the calls it has counted, and neither sent nor waiting in it."""
+    found = in_ledger.reconciliation if in_ledger else None
+    if found is None or found.unchecked or in_redis is None:
+        return {}
+    told = {one.id: one.eligible - found.sent.get(one.id, 0) for one in in_redis.live if not one.buffered}
+    return {name: count for name, count in told.items() if count > 0}
 
 
 def _asked_redis(found: Place) -> tuple[str, InRedis | None]:
@@ -141,27 +191,54 @@ def readiness(server: "redis.Redis", keys: Keys, lanes: range) -> dict[str, Any]
 def _asked_ledger(found: Place, *, fold: bool) -> tuple[str, InLedger | None]:
     try:
         with contextlib.closing(found.ledger()) as ledger:
-            if fold:
-                with contextlib.closing(found.lanes()) as lanes, contextlib.suppress(redis.RedisError, OSError):
-                    ledger.fold(lanes.senders.changed(found.all_lanes).sent)
+            reconciliation = _reconciled(found, ledger) if fold else None
             with ledger.reading() as reading:
                 sums = Sums(operations=reading.sums(), done=reading.done())
-                return OK, InLedger(sums=sums, lanes=reading.positions())
+                losses = sum(captures for _, _, captures, _ in reading.losses())
+                lanes, parked, retrying = reading.positions(), reading.why_parked(), reading.retrying()
+            return OK, InLedger(
+                sums=sums,
+                lanes=lanes,
+                losses=losses,
+                parked=parked,
+                retrying=retrying,
+                reconciliation=reconciliation,
+            )
     except LedgerError as error:
         return str(error), None
+
+
+def _reconciled(found: Place, ledger: Ledger) -> Reconciliation | None:
+    with contextlib.closing(found.lanes()) as lanes, contextlib.suppress(redis.RedisError, OSError):
+        ledger.fold(lanes.senders.changed(found.all_lanes).sent)
+        return reconcile(lanes, ledger, found.all_lanes)
+    return None
 
 
 # --- as JSON
 
 
+def _off(found: Reconciliation | None) -> Iterator[str]:
+    """Yield what the lanes hold too few of, or too many."""
+    off = found.off if found else {}
+    missing = {lane: count for lane, count in off.items() if count > 0}
+    surplus = {lane: -count for lane, count in off.items() if count < 0}
+    for lanes, what in ((missing, "are neither done nor in a lane"), (surplus, "are done or in a lane and nobody's")):
+        if lanes:
+            yield f"{sum(lanes.values()):,} captures {what} (lanes {', '.join(map(str, lanes))})"
+
+
 def _sums(found: InLedger | None) -> dict[str, Any]:
     if found is None:
-        return dict.fromkeys(("eligible", "funnel", "outcomes", "operations", "imbalance", "lanes"))
+        names = ("eligible", "funnel", "outcomes", "operations", "imbalance", "lanes", "losses", "parked")
+        return dict.fromkeys(names)
     lanes = {
         lane: {"read": "{}-{}".format(*position.read), "done_until_us": position.cut[0]}
         for lane, position in found.lanes.items()
     }
-    return {**found.sums.sums_as_json(), "imbalance": found.sums.imbalance, "lanes": lanes}
+    parked = {"reasons": found.parked, "retrying": found.retrying}
+    own = {"imbalance": found.sums.imbalance, "lanes": lanes, "losses": found.losses, "parked": parked}
+    return {**found.sums.sums_as_json(), **own}
 
 
 def _queue(picture: Picture) -> dict[str, Any]:

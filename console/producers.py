@@ -31,6 +31,7 @@ class Producer:
     clock_error_us: int
     buffered: int
     killed: bool  #: it sees the kill file
+    eligible: int  #: calls it has counted
     silent_s: float  #: since its last heartbeat
     said: dict[str, str]  #: the heartbeat itself
 
@@ -130,6 +131,7 @@ def _producer(name: str, expires_ms: float, now_ms: int, beat: Mapping[bytes, by
         clock_error_us=_number(said, "clock_error_us"),
         buffered=_number(said, "buffered"),
         killed=said.get("killed") == "1",
+        eligible=_eligible(said.get("funnel", "")),
         silent_s=max(0.0, (BEAT_LIFETIME_MS - (expires_ms - now_ms)) / 1_000),
         said=said,
     )
@@ -139,6 +141,17 @@ def _number(said: Mapping[str, str], field: str) -> int:
     """What a process of another version does not say, or says otherwise, must not keep the others from being seen."""
     text = said.get(field, "")
     return int(text) if text.isdecimal() else 0
+
+
+class _Funnel(msgspec.Struct):
+    eligible: int = 0
+
+
+def _eligible(funnel: str) -> int:
+    try:
+        return msgspec.json.decode(funnel, type=_Funnel).eligible
+    except msgspec.MsgspecError:  # another version's
+        return 0
 
 
 class _Said(msgspec.Struct):

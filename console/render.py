@@ -9,6 +9,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from console.output import cell, plain
 from console.report import Report
 from ledger import Group as DifferenceGroup
 from ledger import Outcome
@@ -47,7 +48,7 @@ def show(report: Report, console: Console) -> None:
     console.print(Rule("What became of it"))
     console.print(outcomes_table(report), "")
     for line in report.imbalance:
-        console.print(f"[bold red]The sums are not exact:[/] {line}")
+        console.print(Text.assemble(("The sums are not exact: ", "bold red"), plain(line)))
     if report.reasons:
         console.print(_reasons(report), "")
     console.print(Rule("What differs"))
@@ -72,7 +73,9 @@ def outcomes_table(report: Report) -> Table:
     table = _table("operation", "captured", *shown, right=len(shown) + 1)
     for name, sums in report.operations.items():
         counts = {**sums.outcomes, Outcome.PENDING: sums.pending}
-        table.add_row(name, *(f"{count:,}" for count in (sums.funnel["captured"], *(counts.get(n, 0) for n in shown))))
+        table.add_row(
+            cell(name), *(f"{count:,}" for count in (sums.funnel["captured"], *(counts.get(n, 0) for n in shown)))
+        )
     table.add_section()
     table.add_row("all", f"{report.funnel['captured']:,}", *(f"{totals[name]:,}" for name in shown), style="bold")
     return table
@@ -81,7 +84,7 @@ def outcomes_table(report: Report) -> Table:
 def _reasons(report: Report) -> Table:
     table = _table("operation", "outcome", "because", "calls", right=1)
     for operation, outcome, reason, count in report.reasons[:12]:
-        table.add_row(operation, outcome, reason, f"{count:,}")
+        table.add_row(cell(operation), outcome, cell(reason), f"{count:,}")
     return table
 
 
@@ -93,9 +96,9 @@ def show_groups(groups: Iterable[DifferenceGroup], console: Console) -> None:
         return
     table = _table("group", "operation", "severity", "kind at path", "count", "users", right=2)
     for group in found:
-        what = Group(Text(f"{group.kind} at {group.path}"), Text(group.explanation, style="dim"))
+        what = Group(cell(f"{group.kind} at {group.path}"), Text(group.explanation, style="dim"))
         severity = Text(group.severity, style=_STYLES.get(group.severity, ""))
-        table.add_row(group.id, group.operation, severity, what, f"{group.count:,}", f"{group.users:,}")
+        table.add_row(group.id, cell(group.operation), severity, what, f"{group.count:,}", f"{group.users:,}")
     console.print(table, "")
 
 

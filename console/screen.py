@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.facts import Fact, facts
+from console.output import plain
 from console.picture import InRedis, Picture
 from console.report import Sums
 from console.tables import outcome_tables, process_table
@@ -72,7 +73,7 @@ class _Layout:
     def _packed(self, fact: Fact) -> Text:
         """Break between parts rather than inside one."""
         lines = [""]
-        for part in fact.parts:
+        for part in map(plain, fact.parts):
             longer = f"{lines[-1]} · {part}" if lines[-1] else part
             if len(longer) > self._width - _NAMES and lines[-1]:
                 lines.append(part)

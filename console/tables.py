@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.facts import ALARM, WARNING, age
+from console.output import cell
 from console.picture import InRedis
 from console.producers import UNALIGNED_US, Ended, Producer
 from console.report import Sums
@@ -40,7 +41,9 @@ class OutcomeTable:
         table = table_of("operation", right=("captured", *map(str, self.columns), *other))
         for name in self._shown(most):
             of = self.sums.operations[name]
-            table.add_row(name, *self._cells(of.funnel[Loss.CAPTURED], {**of.outcomes, Outcome.PENDING: of.pending}))
+            table.add_row(
+                cell(name), *self._cells(of.funnel[Loss.CAPTURED], {**of.outcomes, Outcome.PENDING: of.pending})
+            )
         captured, outcomes = self.sums.funnel[Loss.CAPTURED], self.sums.outcomes
         hidden = len(self.sums.operations) - table.row_count
         table.add_row(f"all, {hidden} not shown" if hidden else "all", *self._cells(captured, outcomes), style="bold")
@@ -100,7 +103,16 @@ def _live_row(one: Producer, version: int) -> tuple[str | Text, ...]:
     troubles = _troubles(one, version)
     state = Text(", ".join(troubles), style=WARNING) if troubles else Text("ok", style="green")
     heard = f"{one.silent_s:.1f} s"
-    return (one.host, str(one.pid), one.build or "-", clock, f"{one.buffered:,}", str(one.flags), heard, state)
+    return (
+        cell(one.host),
+        str(one.pid),
+        cell(one.build or "-"),
+        clock,
+        f"{one.buffered:,}",
+        str(one.flags),
+        heard,
+        state,
+    )
 
 
 def _troubles(one: Producer, version: int) -> list[str]:
@@ -114,7 +126,7 @@ def _troubles(one: Producer, version: int) -> list[str]:
 
 def _ended_row(one: Ended) -> tuple[str | Text, ...]:
     state = Text(f"ended {age(one.noticed_s_ago)} ago", style=ALARM)
-    return (one.host, one.pid, "", "", f"{one.buffered:,}", "", "", state)
+    return (cell(one.host), cell(one.pid), "", "", f"{one.buffered:,}", "", "", state)
 
 
 def table_of(first: str, *, right: tuple[str, ...]) -> Table:

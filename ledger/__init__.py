@@ -1,5 +1,6 @@
 """What was found, kept: positions of lanes, tallies, divergences and their groups, committed exactly once."""
 
+from ledger.accounts import LaneAccount
 from ledger.engine import FencedError, LedgerError, LedgerSchemaError, LedgerUnreachableError, database_url
 from ledger.facts import (
     COUNTED,
@@ -16,6 +17,7 @@ from ledger.facts import (
     Settling,
 )
 from ledger.ledger import Ledger
+from ledger.parked import Choice, NotParkedError, Parked, ParkedState, Retry
 from ledger.reading import Reading
 from ledger.senders import Seen, Sent
 from ledger.standings import UNVERIFIED, Opening, Standing, everyone_of
@@ -24,22 +26,28 @@ __all__ = [
     "COUNTED",
     "UNVERIFIED",
     "CallsKey",
+    "Choice",
     "FencedError",
     "Finding",
     "Group",
     "Hold",
     "KeptDifference",
+    "LaneAccount",
     "LaneCommit",
     "Ledger",
     "LedgerError",
     "LedgerSchemaError",
     "LedgerUnreachableError",
     "Loss",
+    "NotParkedError",
     "Opening",
     "OperationSums",
     "Outcome",
+    "Parked",
+    "ParkedState",
     "Position",
     "Reading",
+    "Retry",
     "Seen",
     "Sent",
     "Settling",

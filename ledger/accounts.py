@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, select, update
 
-from ledger.facts import FUNNEL, CallsKey, LaneCommit, Outcome
+from ledger.facts import FUNNEL, CallsKey, LaneCommit, Outcome, Position
 from ledger.models import FunnelRow, LaneRow, LossRow, ReasonRow, SenderRow, StandingRow, TallyRow
 from ledger.senders import Seen, Sent, count_key, grown
 from ledger.standings import everyone_of
@@ -23,9 +23,21 @@ _NAMES: Final = (*FUNNEL, "done", "lost")
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class SenderAccount:
+    """What a process has sent to a lane, as far as the ledger knows."""
+
     counts: Mapping[str, int]
     seen: Seen
+
+
+@dataclass(frozen=True, slots=True)
+class LaneAccount:
+    """How a lane stands: its position, the captures done or lost, those captured, and who sent them."""
+
+    position: Position
+    done: int
+    captured: int
+    senders: Mapping[str, SenderAccount]
 
 
 def lock(connection: Connection, lanes: Iterable[int]) -> None:
@@ -56,6 +68,28 @@ def take_in(
     )
 
 
+def of_lanes(connection: Connection) -> dict[int, LaneAccount]:
+    """Return how every lane stands that was ever taken."""
+    summed = select(FunnelRow.lane, func.sum(FunnelRow.captured)).group_by(FunnelRow.lane)
+    captured = {lane: int(count) for lane, count in connection.execute(summed)}
+    senders: defaultdict[int, dict[str, SenderAccount]] = defaultdict(dict)
+    for row in connection.execute(select(SenderRow)).mappings():
+        senders[row["lane"]][row["producer"]] = _account(row)
+    return {
+        row["lane"]: LaneAccount(
+            position=Position((row["read_ms"], row["read_seq"]), (row["cut_us"], row["cut_id"])),
+            done=row["done"],
+            captured=captured.get(row["lane"], 0),
+            senders=senders[row["lane"]],
+        )
+        for row in connection.execute(select(LaneRow)).mappings()
+    }
+
+
+def _account(row: RowMapping) -> SenderAccount:
+    return SenderAccount(row["counts"], Seen(row["read"], frozenset(row["missing"])))
+
+
 def senders(connection: Connection, lane: int) -> dict[str, Seen]:
     """Return which entries of each process were read."""
     query = select(SenderRow.producer, SenderRow.read, SenderRow.missing).where(SenderRow.lane == lane)
@@ -81,17 +115,32 @@ def book_lost(connection: Connection, commit: LaneCommit) -> Counter[CallsKey]:
 
 def take_back(connection: Connection, lane: int) -> None:
     """Take back what was booked as lost and has come after all."""
-    query = select(FunnelRow).where(FunnelRow.lane == lane, FunnelRow.lost > 0)
-    rows = connection.execute(query).mappings().all()
-    found = {(row["operation"], row["epoch"]): row["done"] + row["lost"] - row["captured"] for row in rows}
-    if returned := {key: -count for key, count in found.items() if count > 0}:
+    rows = connection.execute(select(FunnelRow).where(FunnelRow.lane == lane)).mappings().all()
+    surplus = sum(row["done"] + row["lost"] - row["captured"] for row in rows)
+    returned = dict[CallsKey, int]()
+    for row in rows:
+        if row["lost"] > 0 and surplus > 0:
+            returned[row["operation"], row["epoch"]] = -min(row["lost"], surplus)
+            surplus -= min(row["lost"], surplus)
+    if returned:
         _book(connection, lane, returned)
 
 
 def _missing(connection: Connection, lane: int) -> Counter[CallsKey]:
-    query = select(FunnelRow).where(FunnelRow.lane == lane, FunnelRow.captured > FunnelRow.done + FunnelRow.lost)
-    rows = connection.execute(query).mappings()
-    return Counter({(r["operation"], r["epoch"]): r["captured"] - r["done"] - r["lost"] for r in rows})
+    """Return what is missing from a lane, by operation and epoch.
+
+    Lines that nobody can read are done under another operation than they were counted under: so what is missing is
+    told of the lane as a whole, and no more than that is laid to any of them.
+    """
+    query = select(FunnelRow).where(FunnelRow.lane == lane).order_by(FunnelRow.operation, FunnelRow.epoch)
+    rows = connection.execute(query).mappings().all()
+    apart = {(row["operation"], row["epoch"]): row["captured"] - row["done"] - row["lost"] for row in rows}
+    left, missing = sum(apart.values()), Counter[CallsKey]()
+    for key, count in apart.items():
+        if count > 0 and left > 0:
+            missing[key] = min(count, left)
+            left -= missing[key]
+    return missing
 
 
 def _book(connection: Connection, lane: int, lost: Mapping[CallsKey, int]) -> None:
@@ -111,11 +160,11 @@ def _add_to_lane(connection: Connection, lane: int, **counts: int) -> None:
     connection.execute(update(LaneRow).where(LaneRow.lane == lane).values(**grown_by))
 
 
-def _known(connection: Connection, lane: int, producers: Iterable[str]) -> defaultdict[str, _Known]:
+def _known(connection: Connection, lane: int, producers: Iterable[str]) -> defaultdict[str, SenderAccount]:
     query = select(SenderRow).where(SenderRow.lane == lane, SenderRow.producer.in_(sorted(producers)))
-    found: defaultdict[str, _Known] = defaultdict(lambda: _Known({}, Seen()))
+    found: defaultdict[str, SenderAccount] = defaultdict(lambda: SenderAccount({}, Seen()))
     for row in connection.execute(query).mappings() if producers else ():
-        found[row["producer"]] = _Known(row["counts"], Seen(row["read"], frozenset(row["missing"])))
+        found[row["producer"]] = _account(row)
     return found
 
 
@@ -131,7 +180,9 @@ def _rows(lane: int, grew: Iterable[Mapping[str, int]], done: Mapping[CallsKey, 
     return [{"lane": lane, "operation": operation, "epoch": epoch, **row} for (operation, epoch), row in rows.items()]
 
 
-def _sender(lane: int, producer: str, known: _Known, grew: Mapping[str, int], seen: Seen | None) -> dict[str, Any]:
+def _sender(
+    lane: int, producer: str, known: SenderAccount, grew: Mapping[str, int], seen: Seen | None
+) -> dict[str, Any]:
     counts = {**known.counts, **{name: known.counts.get(name, 0) + count for name, count in grew.items()}}
     now = seen or known.seen
     return {

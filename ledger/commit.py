@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, CursorResult, case, func, or_, update
 
 from comparators import wildcard
-from ledger import accounts
+from ledger import accounts, parked
 from ledger.engine import FencedError
 from ledger.facts import COUNTED, GRAVITY, CallsKey, Finding, KeptDifference, LaneCommit, Outcome
 from ledger.models import (
@@ -45,24 +45,39 @@ def write(connection: Connection, commit: LaneCommit) -> int:
     """
     _advance(connection, commit)
     findings = commit.findings
-    accounts.take_in(connection, commit.lane, commit.sent, seen=commit.seen, done=_done(findings))
-    if commit.refilled:
+    taken = _taken_out(connection, commit)
+    done = _done(findings, taken)
+    accounts.take_in(connection, commit.lane, commit.sent, seen=commit.seen, done=done)
+    if commit.refilled or (taken.rows and done):
         accounts.take_back(connection, commit.lane)
-    add_up(connection, TallyRow, _counted(findings, _tally_key))
-    add_up(connection, MinuteRow, _counted(findings, _minute_key))
-    add_up(connection, ReasonRow, _reasons(findings))
+    add_up(connection, TallyRow, taken.tallies(_counted(findings, _tally_key)))
+    add_up(connection, MinuteRow, taken.minutes(_counted(findings, _minute_key)))
+    add_up(connection, ReasonRow, taken.reasons(_reasons(findings)))
     add_new(connection, UserRow, _users(findings))
     _record(connection, [finding for finding in findings if finding.outcome in RECORDED])
-    add_new(connection, ParkedRow, [_parked(commit.lane, f) for f in findings if f.outcome is Outcome.PARKED])
+    kept = [finding for finding in findings if finding.outcome is Outcome.PARKED]
+    add_new(connection, ParkedRow, [_parked(commit.lane, finding) for finding in kept if not finding.unparks])
+    add_new(connection, ParkedRow, [_parked_again(taken, finding) for finding in kept if finding.unparks])
     put(connection, StandingRow, [_standing(commit.lane, standing) for standing in commit.standings])
     return accounts.book_lost(connection, commit).total() if commit.settling else 0
 
 
-def _done(findings: Iterable[Finding]) -> Counter[CallsKey]:
-    return Counter((storable(finding.operation, 200), finding.epoch) for finding in findings)
+def _taken_out(connection: Connection, commit: LaneCommit) -> parked.Taken:
+    taken = parked.take_out(connection, commit.lane, commit.findings)
+    if taken is None:
+        raise FencedError(commit.lane, commit.fence)  # this very commit went in before
+    return taken
+
+
+def _done(findings: Iterable[Finding], taken: parked.Taken) -> dict[CallsKey, int]:
+    """Return how many captures are done, by whose they are; one that was parked is done already, under what it said."""
+    done = Counter((storable(finding.operation, 200), finding.epoch) for finding in findings)
+    done.subtract(taken.calls)
+    return {calls: count for calls, count in done.items() if count}
 
 
 def _advance(connection: Connection, commit: LaneCommit) -> None:
+    again = sum(bool(finding.unparks) for finding in commit.findings)
     (read_ms, read_seq), (cut_us, cut_id) = commit.after
     (old_ms, old_seq), (old_us, old_id) = commit.before
     statement = (
@@ -75,7 +90,8 @@ def _advance(connection: Connection, commit: LaneCommit) -> None:
             read_seq=read_seq,
             cut_us=cut_us,
             cut_id=cut_id,
-            done=LaneRow.done + len(commit.findings),
+            done=LaneRow.done + len(commit.findings) - again,
+            retrying=LaneRow.retrying - again,
             standings=LaneRow.standings + len(commit.standings),
             committed_at=func.now(),
         )
@@ -122,13 +138,22 @@ def _users(findings: Iterable[Finding]) -> list[dict[str, Any]]:
 
 def _parked(lane: int, finding: Finding) -> dict[str, Any]:
     return {
-        "capture_id": storable(finding.capture_id, 64),
+        **_tally_key(finding),
+        **_minute_key(finding),
+        "capture_id": parked.name_of(lane, storable(finding.capture_id, 64)),
         "lane": lane,
-        "operation": storable(finding.operation, 200),
         "reason": storable(finding.reason, 100),
         "user_digest": finding.digest,
         "payload": finding.payload or b"",
     }
+
+
+def _parked_again(taken: parked.Taken, finding: Finding) -> dict[str, Any]:
+    """Return the row of a capture that still cannot be replayed: the same, with what is known of it now."""
+    row = taken.rows[finding.unparks]
+    same = {name: row[name] for name in ("capture_id", "payload")}
+    again = {"state": str(parked.ParkedState.PARKED), "retries": row["retries"] + 1}
+    return {**row, **_parked(row["lane"], finding), **same, **again}
 
 
 def _standing(lane: int, standing: Standing) -> dict[str, Any]:

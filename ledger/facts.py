@@ -101,6 +101,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     replayed_us: int = 0  #: when the side that did not answer live was replayed, on Redis's clock; of writes 0
     differences: tuple[KeptDifference, ...] = ()
     payload: bytes | None = None  #: the capture itself, where it is parked
+    unparks: str = ""  #: the parked capture, by the name it is kept under, that was replayed again; this came of it
 
     @property
     def called_at(self) -> datetime:
@@ -150,13 +151,14 @@ class LaneCommit:
 class Hold(NamedTuple):
     """What whoever takes a lane must know: its fence, how far it is drained, and how many standings it was given.
 
-    `seen` tells which entries of each process were read.
+    `seen` tells which entries of each process were read, `retrying` how many parked captures are to be replayed again.
     """
 
     fence: int
     position: Position
     standings: int
     seen: Mapping[str, Seen] = MappingProxyType({})
+    retrying: int = 0
 
 
 @dataclass(slots=True)

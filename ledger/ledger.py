@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import delete, func, select, update
 
-from ledger import accounts, schema
+from ledger import accounts, parked, schema
 from ledger import commit as committing
 from ledger.engine import answering, open_engine
 from ledger.facts import Hold, LaneCommit, Position
@@ -66,11 +66,13 @@ class Ledger:
                     LaneRow.cut_us,
                     LaneRow.cut_id,
                     LaneRow.standings,
+                    LaneRow.retrying,
                 )
             )
             row = connection.execute(taken).one()
             seen = accounts.senders(connection, lane)
-        return Hold(row.fence, Position((row.read_ms, row.read_seq), (row.cut_us, row.cut_id)), row.standings, seen)
+        position = Position((row.read_ms, row.read_seq), (row.cut_us, row.cut_id))
+        return Hold(row.fence, position, row.standings, seen, row.retrying)
 
     def standings(self, digests: Collection[str]) -> dict[str, Standing]:
         """Return where users stand, by digest; who was never given a standing is left out."""
@@ -99,10 +101,38 @@ class Ledger:
             for lane in lanes:
                 accounts.take_in(connection, lane, sent[lane])
 
-    def forget_senders(self, before_us: int) -> None:
-        """Forget what processes have sent that were not heard of since; so long ago that none can come back."""
+    def retry(self, choice: parked.Choice, *, by: str) -> dict[int, int]:
+        """Ask for parked captures to be replayed again, in a person's name; returns how many, by lane.
+
+        Raises NotParkedError where one of those named is not parked, and nothing is changed.
+        """
         with self._writing, answering(self._engine), self._engine.begin() as connection:
-            connection.execute(delete(SenderRow).where(SenderRow.changed_us < before_us))
+            return parked.retry(connection, choice, committing.storable(by, 200))
+
+    def discard(self, choice: parked.Choice, *, by: str, why: str) -> int:
+        """Throw parked captures away for good, in a person's name; returns how many.
+
+        Raises NotParkedError where one of those named is not parked, and nothing is changed.
+        """
+        by, why = committing.storable(by, 200), committing.storable(why, 500)
+        with self._writing, answering(self._engine), self._engine.begin() as connection:
+            return parked.discard(connection, choice, by, why)
+
+    def retrying(self) -> list[int]:
+        """Return the lanes with parked captures that are to be replayed again."""
+        with answering(self._engine), self._reading.connect() as connection:
+            return list(connection.scalars(select(LaneRow.lane).where(LaneRow.retrying > 0).order_by(LaneRow.lane)))
+
+    def retries(self, lane: int, limit: int) -> list[parked.Retry]:
+        """Return up to so many parked captures of a lane that are to be replayed again, in the order of their calls."""
+        with answering(self._engine), self._reading.connect() as connection:
+            return parked.retries(connection, lane, limit)
+
+    def forget_senders(self, before_us: int, alive: Collection[str]) -> None:
+        """Forget what processes have sent that were not heard of since, so long ago that none of them can come back."""
+        gone = delete(SenderRow).where(SenderRow.changed_us < before_us, SenderRow.producer.not_in(sorted(alive)))
+        with self._writing, answering(self._engine), self._engine.begin() as connection:
+            connection.execute(gone)
 
     def unsettled(self) -> dict[int, int]:
         """Return by lane how many captures are not done and not lost."""

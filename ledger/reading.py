@@ -1,14 +1,14 @@
 """Reads the ledger: everything asked of one `Reading` is from one moment, so that figures agree with each other."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from ledger.accounts import NOBODY
-from ledger.facts import COUNTED, FUNNEL, GRAVITY, Group, OperationSums, Position
+from ledger.accounts import NOBODY, LaneAccount, of_lanes
+from ledger.facts import COUNTED, FUNNEL, GRAVITY, Group, OperationSums, Outcome, Position
 from ledger.models import (
     EpochRow,
     FunnelRow,
@@ -18,11 +18,13 @@ from ledger.models import (
     LaneRow,
     LossRow,
     MinuteRow,
+    ParkedRow,
     ReasonRow,
     StandingRow,
     TallyRow,
     UserRow,
 )
+from ledger.parked import Choice, Parked, ParkedState, listed, totals
 
 
 class Reading:
@@ -51,14 +53,45 @@ class Reading:
         rows = self._connection.execute(query)
         return {row.lane: Position((row.read_ms, row.read_seq), (row.cut_us, row.cut_id)) for row in rows}
 
+    def accounts(self) -> dict[int, LaneAccount]:
+        """Return how every lane stands: where it is, what was captured, what is done, and who sent it."""
+        return of_lanes(self._connection)
+
     def reasons(self, epoch: int | None = None) -> list[tuple[str, str, str, int]]:
         """Return operation, outcome, reason and count, most frequent first."""
         total = func.sum(ReasonRow.count)
         query = select(ReasonRow.operation, ReasonRow.outcome, ReasonRow.reason, total)
         query = query.group_by(ReasonRow.operation, ReasonRow.outcome, ReasonRow.reason).order_by(total.desc())
+        query = query.having(total > 0)  # what was parked once may be no more
         if epoch is not None:
             query = query.where(ReasonRow.epoch == epoch)
         return [(row[0], row[1], row[2], int(row[3])) for row in self._connection.execute(query)]
+
+    def parked(self, choice: Choice, states: Iterable[ParkedState], limit: int | None = None) -> list[Parked]:
+        """Return parked captures, those parked last first."""
+        return [Parked(**row) for row in self._connection.execute(listed(choice, states, limit)).mappings()]
+
+    def parked_totals(self, choice: Choice, states: Iterable[ParkedState]) -> dict[tuple[str, str], int]:
+        """Return how many captures are parked, by reason and state."""
+        rows = self._connection.execute(totals(choice, states))
+        return {(reason, state): int(count) for reason, state, count in rows}
+
+    def payload(self, capture_id: str) -> bytes | None:
+        """Return what a parked capture holds; None where it is not known."""
+        query = select(ParkedRow.payload).where(ParkedRow.capture_id == capture_id)
+        found: bytes | None = self._connection.scalar(query)
+        return found
+
+    def why_parked(self) -> dict[str, int]:
+        """Return how many captures are parked, by reason, the most frequent first."""
+        why: Counter[str] = Counter()
+        for _, outcome, reason, count in self.reasons():
+            why.update({reason: count} if outcome == Outcome.PARKED else {})
+        return dict(why.most_common())
+
+    def retrying(self) -> int:
+        """Return how many parked captures are to be replayed again."""
+        return self._scalar(select(func.sum(LaneRow.retrying)))
 
     def gaps(self) -> dict[str, int]:
         """Return how many users are in a gap, by reason; a gap of a whole lane counts as one."""

@@ -3,6 +3,7 @@
 from celery import shared_task
 
 from gnomon.hints import DRAIN_TASK
+from worker.children import leave
 from worker.engine import engine
 
 
@@ -12,5 +13,5 @@ def drain(lane: int) -> dict[str, int]:
     used = engine()
     counts = used.drain(lane)
     if used.exhausted:
-        raise SystemExit(0)  # replays that never came back still hold threads: the pool starts a fresh process
+        leave("threads")  # replays that never came back still hold them: the pool starts a fresh process
     return dict(counts)

@@ -7,6 +7,8 @@ _settings = settings()
 
 broker_url = _settings.broker_url
 broker_connection_retry_on_startup = True
+broker_connection_max_retries = None  # it comes back, or somebody ends the worker
+broker_channel_error_retry = True  # a Redis that is full or read-only refuses hints: that is no reason to end either
 broker_transport_options = {"socket_keepalive": True, "health_check_interval": 10}
 imports = ("tasks",)
 task_default_queue = Keys(_settings.namespace).queue
@@ -16,6 +18,8 @@ task_ignore_result = True
 task_acks_late = False
 worker_prefetch_multiplier = 1
 worker_concurrency = _settings.concurrency
+worker_pool = "worker.children:TaskPool"  # prefork, with children that leave in order
+worker_max_memory_per_child = _settings.child_memory_mb * 1_024 or None
 worker_hijack_root_logger = False
 worker_soft_shutdown_timeout = 15.0  # longer than a drain's turn (worker.drain.TURN_S) and its last batch
 worker_proc_alive_timeout = 30.0  # children import SQLAlchemy and the operations: 4 s seen on a slow core

@@ -1,16 +1,18 @@
 """The drain: a hint names one lane, the drain holds it and further ready ones until their work is done.
 
 Lanes are replayed side by side, each commits alone. A drain that has run for its turn hands its lanes back with a hint.
+So does one whose process is to stop, within seconds: what its replays have found by then is committed or put aside.
 What it asks Redis about the live processes serves all its lanes: to commit what is through, then to go on.
 """
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
 from typing import Final
 
+import redis
 import structlog
 
 from ledger import FencedError, Finding, Ledger
@@ -24,6 +26,7 @@ from worker.mending import Mender
 from worker.overlaps import DoneWrites
 from worker.pool import ReplayPool
 from worker.replay import Replayer
+from worker.retries import Retries
 from worker.standings import LaneStandings
 
 log = structlog.get_logger()
@@ -31,6 +34,9 @@ log = structlog.get_logger()
 IN_FLIGHT: Final = 64  # replays of one process, running and queued, before no further lane is taken
 TURN_S: Final = 10.0  # then others may have the process; long enough to keep hints rare
 IDLE_S: Final = 0.1  # between two looks at a watermark that holds everything back; beats come every 0.25 s
+HAND_BACK_S: Final = 5.0  # a Redis that restarts is back by then
+STOP_S: Final = 1.0  # when the worker stops, for batches to come through: those of fast replays do
+CUT_SHORT_S: Final = 4.0  # and then for the replays under way, without the captures behind them
 SETTLE_S: Final = 2.0  # a drain whose turn is over waits no longer for a watermark; a beat is due every 0.25 s
 
 
@@ -48,6 +54,9 @@ class Drain:
         share: int,
         hint: Callable[[int], None],
         mender: Mender | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+        spent: Callable[[], bool] = lambda: False,
+        turned: Callable[[], None] = lambda: None,
     ) -> None:
         self._lanes = lanes
         self._ledger = ledger
@@ -57,6 +66,10 @@ class Drain:
         self._share = share  # lanes this process may hold at once, so that its siblings have some too
         self._hint = hint
         self._mender = mender or Mender(None, lanes.lookout.now_us)
+        self._stopping = stopping  # nothing more is begun
+        self._spent = spent  # this turn is the last
+        self._turned = turned
+        self._stopped_at: float | None = None
         self._look: Look | None = None  # taken since the last time that lanes went on
         self._held: dict[int, HeldLane] = {}
         self._patience_s = min(1.0, replayer.timeout_s / 4)  # an overdue replay is seen in time
@@ -67,18 +80,26 @@ class Drain:
     def run(self, lane: int) -> Counter[str]:
         """Drain `lane` and what else is ready. Returns outcomes counted, lanes held, and lanes lost to others."""
         until = time.monotonic() + TURN_S
+        if self._stopping():
+            self._hint(lane)  # for whoever goes on
+            return self.counts
         try:
             if not self._take(lane):
                 self.counts["elsewhere"] += 1
                 return self.counts
-            while self._held and time.monotonic() < until and not self.abandoned:
+            self._turn()
+            while self._held and not self._is_over(until):
                 self._turn()
             self._finish_batches()
         finally:
             self._hand_back()
         return self.counts
 
+    def _is_over(self, until: float) -> bool:
+        return time.monotonic() >= until or bool(self.abandoned) or self._stopping() or self._spent()
+
     def _turn(self) -> None:
+        self._turned()
         self._take_further()
         self._begin()
         self._wait([held for held in self._held.values() if not held.replaying])
@@ -109,7 +130,8 @@ class Drain:
             ),
             done_writes=DoneWrites(left.writes),
             entries=LaneEntries(hold.seen, hold.position),
-            forgotten=bool(hold.seen) and left.senders.isdisjoint(hold.seen),
+            retries=Retries(lane=lane, hold=hold, ledger=self._ledger, journal=journal),
+            forgotten=not left.senders.issuperset(hold.seen),
             count=self._count,
         )
         self.counts["lanes"] += 1
@@ -181,14 +203,31 @@ class Drain:
         """See batches through; one that would have to wait long for a watermark is left to the next holder."""
         until = float("inf")
         while any(held.busy for held in self._held.values()) and time.monotonic() < until:
+            self._turned()
             self._wait([held for held in self._held.values() if held.settling])
             self._settle()
-            if until == float("inf") and not any(held.replaying for held in self._held.values()):
-                until = time.monotonic() + SETTLE_S
-        for held in list(self._held.values()):
+            until = min(until, self._patient_until())
+        self._put_aside([held for held in self._held.values() if held.busy])
+
+    def _patient_until(self) -> float:
+        if self._stopping():
+            self._stopped_at = self._stopped_at or time.monotonic()
+            return self._stopped_at + STOP_S
+        replaying = any(held.replaying for held in self._held.values())
+        return float("inf") if replaying else time.monotonic() + SETTLE_S
+
+    def _put_aside(self, busy: Sequence[HeldLane]) -> None:
+        """Leave batches to the next holders of their lanes.
+
+        A replay that hangs even now is replayed once more by the next holder, as after a crash: that holds its user up
+        less than a lease that has to run out, and the process, with the thread that hangs, is about to end.
+        """
+        for held in busy:
+            held.fanout.cut_short()
+        wait([future for held in busy for future in held.futures], timeout=CUT_SHORT_S)
+        for held in busy:
             with self._fencing(held):
-                if held.settling:
-                    held.put_aside()
+                held.put_aside()
 
     @contextmanager
     def _fencing(self, held: HeldLane) -> Iterator[None]:
@@ -205,13 +244,22 @@ class Drain:
         self.counts["fenced"] += 1
 
     def _release(self, held: HeldLane) -> None:
+        more = held.release()
         self._held.pop(held.number, None)
-        if held.release():
+        if more:
             self._hint(held.number)
 
     def _hand_back(self) -> None:
-        for held in list(self._held.values()):
-            self._release(held)
+        """Give all lanes back; wait a little for a Redis that is away: a lease left there holds its lane up long."""
+        until = time.monotonic() + HAND_BACK_S
+        while self._held:
+            try:
+                self._release(next(iter(self._held.values())))
+            except (redis.RedisError, OSError) as error:
+                if time.monotonic() > until:
+                    log.warning("drain.leases_left", lanes=len(self._held), error=type(error).__name__)
+                    return
+                time.sleep(IDLE_S)
 
     def _count(self, finding: Finding) -> None:
         self.counts[finding.outcome] += 1

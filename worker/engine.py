@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 import redis
@@ -11,11 +12,13 @@ from gnomon.connecting import connect
 from gnomon.publisher import SENDER_LIFETIME_MS
 from gnomon.wire import Kind
 from ledger import Ledger, LedgerError
+from worker import children, lifecycle
 from worker.application import hint
 from worker.drain import Drain
 from worker.lanes import LaneStore
 from worker.mending import Mender
 from worker.pool import ReplayPool
+from worker.progress import Away
 from worker.registry import clients, load_operations, user_data_of
 from worker.replay import Replayer
 from worker.settings import WorkerSettings, settings
@@ -59,11 +62,15 @@ class Engine:
             share=-(-self._settings.lanes // self._settings.concurrency),
             hint=hint,
             mender=self._mender,
+            stopping=lifecycle.stopping,
+            spent=children.spent,
+            turned=lifecycle.turned,
         )
         try:
             drain.run(lane)
         except (LedgerError, redis.RedisError, OSError) as error:
             # nothing was committed that was not also recorded; the sweeper asks again
+            lifecycle.interrupted(Away.LEDGER if isinstance(error, LedgerError) else Away.REDIS)
             log.error("drain.interrupted", error=type(error).__name__, detail=str(error))  # noqa: TRY400 — a word will do
         except Exception as error:  # an error of ours must not end the worker, and its message may hold a payload
             log.error("drain.failed", error=type(error).__name__)  # noqa: TRY400
@@ -73,22 +80,27 @@ class Engine:
 
     def sweep(self) -> Counter[str]:
         """Ask again for lanes that nobody drains, take in what was sent, book what is lost, forget the long dead."""
-        asked = self._lanes.unhinted(self.all_lanes)
-        for lane in asked:
-            hint(lane)
+        asked = self._ask(self._lanes.unhinted(self.all_lanes))
+        asked += self._ask(self._lanes.unasked(self._lanes.empty(self._ledger.retrying())))
         told = self._lanes.senders.changed(self.all_lanes)
         self._ledger.fold(told.sent)
         self._lanes.senders.taken(told)
         lost = self._settler.look()
         self._forget()
-        log.info("sweep.done", hinted=len(asked), lost=lost)
-        return Counter(hinted=len(asked), lost=lost)
+        log.info("sweep.done", hinted=asked, lost=lost)
+        return Counter(hinted=asked, lost=lost)
+
+    def _ask(self, lanes: Sequence[int]) -> int:
+        for lane in lanes:
+            hint(lane)
+        return len(lanes)
 
     def _forget(self) -> None:
         self._lanes.lookout.forget_dead()
         if time.monotonic() - self._forgot > FORGET_S:
             self._forgot = time.monotonic()
-            self._ledger.forget_senders(self._lanes.lookout.now_us() - SENDERS_LIVE_US)
+            lookout = self._lanes.lookout
+            self._ledger.forget_senders(lookout.now_us() - SENDERS_LIVE_US, lookout.alive())
 
     def close(self) -> None:
         """Close connections; threads end with the process."""

@@ -11,6 +11,7 @@ from gnomon.wire import Capture, decode, unpack
 MOST_CAPTURES: Final = 4_096  # in one entry; producers pack 32
 LONGEST_NUMBER: Final = 19  # digits: below 2**63
 LONGEST_PRODUCER: Final = 64
+MOST_ERROR_US: Final = 1_000_000  # a process that says worse has not heard of Redis yet, and appends nothing
 AHEAD_US: Final = 10_000_000  # a capture that claims to end later than it arrived, by more than clocks are apart
 _DIGEST_CHARS: Final = 16
 
@@ -46,6 +47,7 @@ class LaneEntry:
     digest: str = ""  #: stands for the user; empty where the entry does not say
     sender: tuple[str, int] | None = None
     known: bool = False
+    error_us: int = 0  #: how far from Redis's clock its captures may be stamped
 
 
 def spelled(entry: EntryId) -> str:
@@ -59,7 +61,8 @@ def entry_of(raw_id: bytes, fields: dict[bytes, bytes]) -> LaneEntry:
     items = tuple(_items(ms, f"{ms}-{seq}", fields))
     watermark, appended = _number(fields, b"w", 0), _number(fields, b"b", 0)
     digest, sender = digest_of(fields.get(b"u", b"")), _sender(fields.get(b"s", b""))
-    return LaneEntry((ms, seq), watermark, appended, items, digest, sender)
+    error_us = min(_number(fields, b"e", 0), MOST_ERROR_US)
+    return LaneEntry((ms, seq), watermark, appended, items, digest, sender, error_us=error_us)
 
 
 def _sender(text: bytes) -> tuple[str, int] | None:

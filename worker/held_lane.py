@@ -25,6 +25,7 @@ from worker.lanes import LaneStore
 from worker.looking import Look
 from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span, Writer, producer_of
 from worker.replay import COMPARED, superseded, unreadable
+from worker.retries import Retries
 from worker.selection import Due, Selection, captures_of, select, with_fairness
 from worker.standings import LaneStandings
 
@@ -60,8 +61,9 @@ class HeldLane:
     standings: LaneStandings
     done_writes: DoneWrites
     entries: LaneEntries
+    retries: Retries
     count: Callable[[Finding], None]
-    forgotten: bool = False  #: Redis knows of nobody who has sent to this lane, the ledger does
+    forgotten: bool = False  #: Redis does not know of everybody who has sent to this lane, as the ledger does
     look_at: float = 0.0  #: when it is worth looking again, on the monotonic clock
     _batch: _Batch | None = None
     _dual: bool = False  # a user was written to both sides, or served by enhanced
@@ -84,8 +86,8 @@ class HeldLane:
 
     @property
     def waiting(self) -> bool:
-        """Whether entries were read that may not be replayed yet."""
-        return bool(self.entries.waiting)
+        """Whether there is something that may not be replayed yet."""
+        return self.forgotten or bool(self.entries.waiting)
 
     @property
     def futures(self) -> list[Future[list[Finding]]]:
@@ -110,7 +112,12 @@ class HeldLane:
         if self.forgotten and not self._is_back(look):
             return False
         cut, gaps = self._read_on(look.cut_us, look.error_us)
+        narrow, look = look.error_us, self._widened(look)
+        cut -= look.error_us - narrow
         self.standings.look(look, self.entries, gaps=gaps)
+        if retried := self.retries.select(self.position):
+            self._start(retried, [], look)
+            return True
         if look.now_us < self.position.cut[0] - AHEAD_US:
             return self._begin_anew(look)
         chosen = list(self.entries.waiting)
@@ -163,6 +170,10 @@ class HeldLane:
             if through and select(self.entries.waiting, self.position, promised).count:
                 return promised, page.gaps
 
+    def _widened(self, look: Look) -> Look:
+        """Return a look that trusts clocks no more than those did who stamped what waits here."""
+        return replace(look, error_us=max(look.error_us, self.entries.error_us))
+
     def _is_back(self, look: Look) -> bool:
         """Wait, where Redis has lost everything, until live processes have had the time to send it again."""
         if self.lanes.lookout.is_young():
@@ -209,7 +220,7 @@ class HeldLane:
 
         The look was taken after the replays were through. Raises FencedError where the lane is held by another.
         """
-        batch = self._batch
+        batch, look = self._batch, self._widened(look)
         assert batch is not None
         assert batch.findings is not None
         doubtful = self._doubtful(batch, look)
@@ -219,7 +230,8 @@ class HeldLane:
                 return False
             batch.findings = self._superseded(batch.findings, doubtful, replayed_us, look)
         self._batch = None
-        self._commit(batch.selection, batch.chosen, (*batch.findings, *map(unreadable, batch.selection.unreadable)))
+        findings = self.retries.settled((*batch.findings, *map(unreadable, batch.selection.unreadable)))
+        self._commit(batch.selection, batch.chosen, findings)
         self._forget(batch.selection, batch.chosen)
         return True
 
@@ -256,13 +268,15 @@ class HeldLane:
                 return page.gaps
 
     def put_aside(self) -> None:
-        """Leave a batch that is through to whoever holds the lane next: nothing of it is replayed again.
+        """Leave a batch to whoever holds the lane next: nothing of it that is through is replayed again.
 
         Raises FencedError where the lane is held by another.
         """
         batch, self._batch = self._batch, None
         assert batch is not None
-        assert batch.findings is not None
+        if batch.findings is None:
+            batch.findings = self.fanout.leave()
+            self.standings.take(self.fanout.standings)
         fresh = [finding for finding in batch.findings if self.journal.known(finding.capture_id) is None]
         self.journal.keep(fresh, [_reopened(standing) for standing in self.standings.changed if standing.is_open])
         self._clear_unready()

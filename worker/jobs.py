@@ -46,6 +46,7 @@ class UserJob:
         self.standing = standing
         self.cleared_us = 0  #: enhanced holds what legacy did then, so no older exception is needed
         self.given_up = False  #: nobody waits for it any more
+        self.cut_short = False  #: it should come back after the capture that it is at
 
     def __call__(self) -> list[Finding]:
         """Deal with all captures in order; what comes back after the job was given up is thrown away.
@@ -53,6 +54,8 @@ class UserJob:
         Raises FencedError where the lane is held by another.
         """
         for due in self._dues:
+            if self.cut_short:
+                break
             capture = due.item.capture
             assert capture is not None
             known = self._journal.known(capture.id)
@@ -141,6 +144,12 @@ class UserJob:
         rest = self._dues[len(found) :]
         return found, self._rest(rest, unkept) if rest else None
 
+    def leave(self) -> list[Finding]:
+        """Leave the thread to itself, and what it is at to whoever comes next; returns what was found."""
+        with self._lock:
+            self.given_up = True
+            return list(self._findings)
+
     def _rest(self, dues: Sequence[Due], unkept: Sequence[Finding]) -> "UserJob":
         return UserJob(dues, self._replayer, self._journal, self._mender, standing=self.standing, unkept=unkept)
 
@@ -206,6 +215,22 @@ class Fanout:
         self._pool.replace()
         if rest is not None:
             self._running[self._pool.submit(rest)] = rest
+
+    def cut_short(self) -> None:
+        """Let the batch come to an end: what is queued never starts, what runs comes back after one capture more."""
+        for future, job in self._running.items():
+            job.cut_short = not future.cancel()
+
+    def leave(self) -> list[Finding]:
+        """End the batch where it is, and return what was found; what still runs is not waited for.
+
+        Raises FencedError where a user's job found that the lane is held by another.
+        """
+        running, self._running = self._running, {}
+        for future, job in running.items():
+            if not future.cancelled():
+                self._end(job, future.result() if future.done() else job.leave())
+        return self._findings
 
     def drop(self) -> None:
         """Leave the batch: what is queued never starts, what runs is not waited for."""

@@ -9,7 +9,7 @@ So are gaps: those that live processes found wait here until they are committed,
 data is repaired.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ledger import FencedError, Finding, Opening
 from worker.lanes import LaneStore, Left, gap_name
@@ -51,6 +51,12 @@ class Journal:
             raise FencedError(self._lane, self._fence)
         self._openings.update(found)
         return found
+
+    def forget(self, capture_ids: Iterable[str]) -> None:
+        """Forget what was found for captures: it is in the ledger already, or holds no more."""
+        gone = [capture_id for capture_id in capture_ids if self._kept.pop(capture_id, None) is not None]
+        if gone:
+            self._lanes.clear_journal(self._lane, gone)
 
     def committed(self, findings: Sequence[Finding]) -> None:
         """Forget what is in the ledger now: these findings, and all gaps."""

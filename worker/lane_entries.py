@@ -38,6 +38,11 @@ class LaneEntries:
         """The highest promise that an entry carries: what is read later lies above it."""
         return max(entry.watermark for entry in self.waiting)
 
+    @property
+    def error_us(self) -> int:
+        """How far apart the clocks may be that the captures here were stamped by."""
+        return 2 * max((entry.error_us for entry in self.waiting), default=0)
+
     def take(self, entries: Iterable[LaneEntry]) -> None:
         """Take in what was read on."""
         self.waiting += [self._marked(entry) for entry in entries]

@@ -208,7 +208,11 @@ class LaneStore:
 
     def unhinted(self, lanes: range) -> list[int]:
         """Return the lanes that hold entries, that nobody holds and nobody was asked to drain; mark them as asked."""
-        waiting = self.ready(lanes)
+        return self.unasked(self.ready(lanes))
+
+    def unasked(self, lanes: Iterable[int]) -> list[int]:
+        """Return those lanes that nobody was asked to drain; mark them as asked."""
+        waiting = list(lanes)
         pipeline = self._redis.pipeline(transaction=False)
         for lane in waiting:
             pipeline.set(self._keys.lane(lane).scheduled, "1", nx=True, px=HINT_LIFETIME_MS)

@@ -20,9 +20,9 @@ from gnomon.keys import Keys
 from gnomon.publisher import BEAT_LIFETIME_MS
 from gnomon.readiness import Readiness
 from gnomon.scripts import BEAT
+from worker.entries import MOST_ERROR_US
 
 ERROR_US: Final = 1_000  # of clocks that nobody has told the error of: hosts of one network agree better
-MOST_ERROR_US: Final = 2_000_000  # a process that says worse has not heard of Redis yet, and appends nothing
 ERROR_LIVES_S: Final = 1.0  # an error changes within minutes
 DEAD_LIVE_MS: Final = 2 * 3_600_000  # as long as lanes remember whom a dead process captured
 ROUNDING_US: Final = 100  # Lua spells a watermark with 14 digits
@@ -128,13 +128,17 @@ class Lookout:
             self._redis.hdel(self._keys.dead, *gone)
         return len(gone)
 
-    def producers(self) -> list[dict[str, str]]:
-        """Return the heartbeats of the live processes."""
+    def alive(self) -> list[str]:
+        """Return the live processes by name."""
         seconds, _ = self._redis.time()
         alive = cast("list[bytes]", self._redis.zrangebyscore(self._keys.producers, seconds * 1_000, "+inf"))
+        return [name.decode() for name in alive]
+
+    def producers(self) -> list[dict[str, str]]:
+        """Return the heartbeats of the live processes."""
         pipeline = self._redis.pipeline(transaction=False)
-        for name in alive:
-            pipeline.hgetall(self._keys.producer(name.decode()))
+        for name in self.alive():
+            pipeline.hgetall(self._keys.producer(name))
         return [{key.decode(): value.decode() for key, value in beat.items()} for beat in pipeline.execute()]
 
     def _ask(self) -> tuple[list[Any], dict[bytes, bytes]]:
@@ -166,7 +170,7 @@ class Lookout:
             self._error_at = time.monotonic()
             told = [int(beat["clock_error_us"]) for beat in self.producers() if "clock_error_us" in beat]
             # of two clocks one may be fast and the other slow
-            self._error_us = min(2 * max(told), MOST_ERROR_US) if told else ERROR_US
+            self._error_us = 2 * min(max(told), MOST_ERROR_US) if told else ERROR_US
         return self._error_us
 
 

@@ -57,7 +57,7 @@ def select(entries: list[LaneEntry], before: Position, cut_us: int, *, limit: in
     due = [found for entry in entries for found in _due(entry, before, cut)]
     return Selection(
         after=Position(read, cut),
-        by_user=_by_user(due),
+        by_user=by_user(due),
         unreadable=[found for found in due if found.item.capture is None],
         held=held,
         trim=_trim(entries, held),
@@ -126,7 +126,8 @@ def _due(entry: LaneEntry, before: Position, cut: tuple[int, str]) -> Iterable[D
             yield Due(item, late=behind or item.misplaced)
 
 
-def _by_user(due: Iterable[Due]) -> dict[str, list[Due]]:
+def by_user(due: Iterable[Due]) -> dict[str, list[Due]]:
+    """Return what is to be dealt with by user, each one's in the order of their calls."""
     users: defaultdict[str, list[Due]] = defaultdict(list)
     for found in due:
         if found.item.capture is not None:

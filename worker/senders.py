@@ -3,13 +3,16 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final, NamedTuple, cast
 
 import redis
 
 from gnomon.keys import Keys
 from gnomon.scripts import STOCK
 from ledger import Sent
+from worker.entries import EntryId, spelled
+
+MOST_ENTRIES: Final = 20_000  # of a lane that are looked through at once: some 50 ms of Redis's time
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,14 @@ class Told:
     def of(self, lane: int) -> dict[str, Sent]:
         """Return what concerns one lane."""
         return self.sent.get(lane, {})
+
+
+class Stock(NamedTuple):
+    """What a lane holds, of one moment: entries, captures in those asked for (None: too many), and all sent."""
+
+    entries: int
+    captures: int | None
+    sent: dict[str, Sent]
 
 
 class Senders:
@@ -55,14 +66,14 @@ class Senders:
         """Note that this is in the ledger."""
         self._taken |= told.marks
 
-    def of_empty(self, lane: int) -> dict[str, Sent] | None:
-        """Return all that was sent to a lane in which nothing waits, as of one moment; None where something does."""
+    def stock(self, lane: int, after: EntryId = (0, 0)) -> Stock:
+        """Return what lies in a lane behind an entry, and all that was ever sent to it."""
         keys = self._keys.lane(lane)
-        told = cast("list[Any] | None", self._stock(keys=[keys.stream, keys.senders], args=[keys.sender("")]))
-        if told is None:
-            return None
-        names, fields = told[::2], told[1::2]
-        return {name.decode(): _sent(_paired(flat)) for name, flat in zip(names, fields, strict=True)}
+        args: list[str | int] = [keys.sender(""), f"({spelled(after)}", MOST_ENTRIES]
+        entries, captures, *told = cast("list[Any]", self._stock(keys=[keys.stream, keys.senders], args=args))
+        named = zip(told[::2], told[1::2], strict=True)
+        sent = {name.decode("utf-8", "replace"): _sent(_paired(flat)) for name, flat in named}
+        return Stock(entries, None if captures < 0 else captures, sent)
 
     def _marks(self, lanes: Sequence[int]) -> dict[int, dict[str, float]]:
         pipeline = self._redis.pipeline(transaction=False)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -32,6 +33,14 @@ class WorkerSettings(BaseSettings):
     )
     threads: int = Field(16, ge=1, le=256, description="replays side by side in one process")
     replay_timeout_s: float = Field(10.0, gt=0, description="a replay that takes longer has failed")
+    # one at work takes some 110 MB with the memory systems and SQLite: what is beyond is an application's own
+    child_memory_mb: int = Field(
+        512, ge=0, description="a worker process that holds more is replaced between two turns; 0: however much"
+    )
+    worker_state: Path | None = Field(
+        None,
+        description="folder for what `gnomon worker --check` looks at; default: gnomon-UID below the temporary one",
+    )
 
     @field_validator("redis_url")
     @classmethod

@@ -52,8 +52,8 @@ class Settler:
 
     def _booked(self, lane: int) -> int:
         hold = self._ledger.take(lane)
-        sent = self._lanes.senders.of_empty(lane)
-        if sent is None:
+        entries, _, sent = self._lanes.senders.stock(lane)
+        if entries:
             return 0
         settling = Settling(now_us=self._lanes.lookout.now_us(), reads=self._reads)
         at = hold.position

@@ -2,16 +2,20 @@
 
 import contextlib
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from console.ending import exiting
+from console.errors import EXIT_FINDINGS, EXIT_OK, UsageError
 from console.options import Place
-from console.output import print_json
+from console.output import out, print_json
 from gnomon.connecting import connect
-from worker.settings import load
+from worker import probe
+from worker.probe import PATIENCE_S
+from worker.settings import WorkerSettings, load
 
 
 def register(app: typer.Typer) -> None:
@@ -27,15 +31,25 @@ def worker(
     ] = False,
     schedule: Annotated[Path, typer.Option(help="Where beat keeps its state.")] = Path(".gnomon/beat"),
     json: Annotated[
-        bool, typer.Option("--json", help="Log JSON lines also in a terminal; announce itself on stdout.")
+        bool,
+        typer.Option("--json", help="Log JSON lines also in a terminal; JSON alone on stdout."),
     ] = False,
     log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    check: Annotated[
+        bool, typer.Option("--check", help="Tell whether the worker of this host gets on: exit 0, 1 if not, 2 unknown.")
+    ] = False,
+    pid: Annotated[int | None, typer.Option(min=1, help="With --check: which worker, where there are several.")] = None,
+    patience: Annotated[
+        float, typer.Option(min=1, help="With --check: for how many seconds nothing may move before that is a fault.")
+    ] = PATIENCE_S,
 ) -> int:
     """Drain lanes until asked to stop; the same as celery -A worker worker -E, with everything checked first.
 
     Example: gnomon worker --concurrency 4
     """
     settings = load()
+    if check:
+        return _check(settings, pid, patience, json=json)
     with contextlib.closing(connect(settings.redis_url.get_secret_value())) as server:
         server.ping()
     place = Place(settings, None)
@@ -53,3 +67,15 @@ def worker(
 
     celery.worker_main(arguments)
     return 0
+
+
+def _check(settings: WorkerSettings, pid: int | None, patience_s: float, *, json: bool) -> int:
+    try:
+        health, look = probe.check(settings, pid=pid, patience_s=patience_s)
+    except probe.CannotTellError as error:
+        raise UsageError(str(error)) from None
+    if json:
+        print_json({"pid": look.worker.pid, "hints": look.hints, **asdict(health)})
+    else:
+        out.print("; ".join((health.why, *health.notes)), soft_wrap=True, markup=False)
+    return EXIT_OK if health.healthy else EXIT_FINDINGS

@@ -89,16 +89,20 @@ def test_a_bad_user_is_refused(promoted, server, user):
     assert read_flags(server, KEYS).version == 1
 
 
+def while_frozen(process, gnomon, *options):
+    """Roll back while a live process stands still: for no longer than that, or it counts as ended."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        return gnomon("rollback", *options)
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
 def test_it_names_who_has_not_acknowledged(promoted, live_client, live_process):
     """A frozen process: exit code 1 after no more than 3 s, with its host and number; thawed, it takes it in."""
     live_client()
     frozen = live_process()
-    frozen.send_signal(signal.SIGSTOP)
-    try:
-        ran = promoted("rollback")
-        told = promoted("rollback", "--json")
-    finally:
-        frozen.send_signal(signal.SIGCONT)
+    ran, told = (while_frozen(frozen, promoted, *options) for options in ((), ("--json",)))
     assert (ran.code, told.code) == (1, 1)
     assert "In force in 1 of 2 live processes after" in ran.err
     assert f"{socket.gethostname()} process {frozen.pid}, unheard of for " in ran.err

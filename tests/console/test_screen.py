@@ -46,7 +46,7 @@ COUNTS = {
 
 
 def producer(number=0, *, flags=12, **said) -> Producer:
-    facts = {"host": f"web-{number}", "build": "b7", "clock_error_us": 400, "buffered": 3, "killed": False}
+    facts = {"host": f"web-{number}", "build": "b7", "clock_error_us": 400, "buffered": 3, "killed": False, "eligible": 0}
     return Producer(
         **{"id": f"p{number}", "pid": 1000 + number, "flags": flags, "silent_s": 0.1, "said": {}, **facts, **said}
     )
@@ -226,3 +226,11 @@ def test_no_user_is_named():
     text = "\n".join(" ".join(fact.parts) for fact in facts(picture()))
     assert not {"ann", "bob", "eve"} & set(text.replace(",", " ").split())
     assert not {"ann", "bob", "eve"} & set(str(picture().as_json()["flags"]).replace("'", " ").split())
+
+
+def test_names_that_others_chose_are_no_markup():
+    """An unreadable line may say anything of itself; the terminal shows it and obeys none of it."""
+    hostile = sums(operations=1)
+    hostile.operations["x[/nope]\x1b[31m"] = next(iter(hostile.operations.values()))
+    lines = shown(picture(in_ledger=InLedger(sums=hostile, lanes={})), width=120)
+    assert any("x[/nope]\N{REPLACEMENT CHARACTER}[31m" in line for line in lines)

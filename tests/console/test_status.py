@@ -235,3 +235,34 @@ def test_watching_in_a_pipe(promoted):
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=20)
     assert (process.returncode, said) == (0, "")
+
+
+def test_the_sums_are_held_against_what_lies_in_the_lanes(promoted):
+    """Exact: nothing is to be said, and what waits was counted."""
+    found = promoted("status", "--live", "--json").json
+    assert (found["alerts"], found["losses"]) == ([], 0)
+    assert found["reconciliation"] == {"missing": {}, "unchecked": [], "checked": 64, "waiting": 2, "unsent": {}}
+
+
+def test_a_capture_that_is_nowhere_is_an_alarm_with_its_size(promoted, server):
+    """In words and as JSON, with the lane it is missing from."""
+    lane = next(lane for lane in range(64) if server.xlen(KEYS.lane(lane).stream))
+    server.delete(KEYS.lane(lane).stream)
+    found = promoted("status", "--live", "--json").json
+    [missing] = found["reconciliation"]["missing"].values()
+    assert found["alerts"] == [f"{missing} captures are neither done nor in a lane (lanes {lane})"]
+    said = promoted("status", "--live").out
+    assert f"not exact: {missing} captures are neither done nor in a lane (lanes {lane})" in said
+
+
+def test_calls_that_were_never_sent_are_an_alarm(promoted, server):
+    """A live process has counted them, nothing waits in it, and nothing of them ever came."""
+    seconds, _ = server.time()
+    said = {"host": "web-8", "pid": 88, "buffered": 0, "flags": 4, "funnel": '{"eligible":7,"captured":7}'}
+    server.hset(KEYS.producer("mute"), mapping=said)
+    server.zadd(KEYS.producers, {"mute": seconds * 1_000 + 8_000})
+    found = promoted("status", "--live", "--json").json
+    assert (found["reconciliation"]["unsent"], found["alerts"]) == (
+        {"mute": 7},
+        ["7 calls of live process mute were counted and not sent"],
+    )

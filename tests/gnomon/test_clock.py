@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from gnomon.clock import STEP_US, AlignedClock
+from gnomon.clock import REMEMBERED_NS, STEP_US, AlignedClock
 from gnomon.keys import Keys
 
 HOUR_US = 3_600_000_000
@@ -46,6 +46,28 @@ def test_drift_is_followed_without_a_step_and_never_back():
     assert told(clock, SERVER_US - 50_000) == 0
     assert clock.now_us() == stamped + 1
     assert clock.error_us > 40_000
+
+
+def test_until_something_was_promised_the_best_answer_counts():
+    """The first one also paid for connecting; whoever owns the clock moves along what was stamped by it."""
+    clock = AlignedClock()
+    told(clock, SERVER_US + 20_000, round_trip_ns=50_000_000)
+    moved_us = told(clock, SERVER_US, round_trip_ns=100_000)
+    assert -120_000 < moved_us < -10_000
+    assert clock.error_us < 1_000
+    assert abs(clock.now_us() - SERVER_US) < 100_000
+
+
+def test_a_better_answer_makes_older_stamps_no_better():
+    """For a minute it says how far off those may be that were given before."""
+    clock = AlignedClock()
+    told(clock, SERVER_US, round_trip_ns=6_000_000)
+    clock.promised = True
+    for round_trip_ns in (2_000_000, 4_000_000, 200_000):
+        assert told(clock, SERVER_US, round_trip_ns=round_trip_ns) == 0
+    assert 3_000 <= clock.error_us < 4_000
+    clock._before = [(until_ns - 2 * REMEMBERED_NS, error_us) for until_ns, error_us in clock._before]
+    assert clock.error_us < 1_000
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def append(server):
 
     def run(number, *, entries=(), gaps=(), counts=(), cap=1 << 20, hint=b"", producer="p"):
         keys = [LANE.stream, LANE.state, LANE.sender(producer), LANE.scheduled, LANE.senders, KEYS.queue, LANE.gaps]
-        args = [number, cap, 5, 10_000, 60_000, hint, producer, sum(n for _, n, _ in entries), 10 * number]
+        args = [number, cap, 5, 10_000, 60_000, hint, producer, 300, sum(n for _, n, _ in entries), 10 * number]
         args += [len(entries), len(gaps)]
         for part in (*entries, *gaps, *counts):
             args += part
@@ -57,7 +57,7 @@ def test_an_append_is_entries_gaps_and_counters_at_once(append, server):
     """What a batch carries is there together, and who was captured is remembered."""
     assert append(1, entries=[("d1", 2, b"x" * 10)], gaps=[("d2", 50)], counts=[("op|1|captured", 2)]) == b"appended"
     [(_, fields)] = server.xrange(LANE.stream)
-    assert fields == {b"u": b"d1", b"n": b"2", b"w": b"5", b"b": b"10", b"s": b"p:10", b"p": b"x" * 10}
+    assert fields == {b"u": b"d1", b"n": b"2", b"w": b"5", b"e": b"300", b"b": b"10", b"s": b"p:10", b"p": b"x" * 10}
     assert server.hgetall(LANE.gaps) == {b"d2": b"50"}
     assert server.hgetall(LANE.sender("p")) == {b"batch": b"1", b"entries": b"10", b"op|1|captured": b"2"}
     assert server.zrange(LANE.senders, 0, -1) == [b"p"]

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import replace
 
-from ledger import Seen, Sent, Settling, everyone_of
+from ledger import Outcome, Seen, Sent, Settling, everyone_of
 
 
 def told(entries=0, operation="memory.recent", epoch=1, **counters):
@@ -73,6 +73,17 @@ def test_nothing_missing_is_nothing_lost(ledger, read, hold, finding):
     assert (read(ledger, "losses"), read(ledger, "gaps")) == ([], {})
 
 
+def test_a_line_that_nobody_can_read_is_not_lost_as_well(ledger, read, hold, finding):
+    """It is parked under no operation: the lane as a whole lacks one capture, not two."""
+    holder = hold(ledger)
+    unreadable = finding(Outcome.PARKED, operation="unknown", epoch=0)
+    sent = {"p": told(captured=3, eligible=3)}
+    ledger.commit(replace(holder.next(finding(), unreadable), sent=sent))
+    assert ledger.commit(replace(hold(ledger).next(), sent=sent, settling=Settling(now_us=99))) == 1
+    assert sums(read, ledger)["memory.recent"][1] == Counter(match=1, lost=1)
+    assert ledger.commit(replace(hold(ledger).next(), sent=sent, settling=Settling(now_us=99))) == 0
+
+
 def test_what_comes_after_all_was_not_lost(ledger, read, hold, finding):
     """A process was away for longer than anybody waited: what was booked is taken back."""
     sent = {"p": told(captured=3, eligible=3)}
@@ -84,8 +95,8 @@ def test_what_comes_after_all_was_not_lost(ledger, read, hold, finding):
 
 
 def test_processes_of_long_ago_are_forgotten(ledger, read):
-    """What they counted stays."""
-    ledger.fold({0: {"p": told(captured=2)}})
-    ledger.forget_senders(2**62)
-    assert ledger.take(0).seen == {}
-    assert sums(read, ledger)["memory.recent"][0] == Counter(captured=2)
+    """What they counted stays; one that lives is never forgotten, or its next total would count twice."""
+    ledger.fold({0: {"p": told(captured=2), "q": told(captured=3)}})
+    ledger.forget_senders(2**62, ["q", "r"])
+    assert set(ledger.take(0).seen) == {"q"}
+    assert sums(read, ledger)["memory.recent"][0] == Counter(captured=5)

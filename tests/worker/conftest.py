@@ -259,7 +259,7 @@ class Producer:
         first = self._sent[lane] + 1
         self._sent[lane] += len(entries)
         captures = sum(entry[1] for entry in entries)
-        args = [next(self._batches), cap, watermark, 10_000, 10_000, "hint", self.name, captures, first]
+        args = [next(self._batches), cap, watermark, 10_000, 10_000, "hint", self.name, 0, captures, first]
         args += [len(entries), len(gaps)]
         args += [part for entry in entries for part in entry]
         args += [part for gap in gaps.items() for part in gap]

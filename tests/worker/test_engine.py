@@ -8,8 +8,10 @@ from types import ModuleType
 import pytest
 
 from gnomon.errors import ConfigurationError
+from ledger import Choice
 from worker import engine as engines
 from worker.engine import Engine
+from worker.replay import Replayer
 from worker.settings import load
 
 pytestmark = pytest.mark.slow
@@ -60,6 +62,26 @@ def test_a_sweep_asks_again_for_what_nobody_drains(notes, client, make_engine, s
     assert engine.sweep() == Counter(hinted=0)
     assert hints == [lane]
     assert engine.drain(lane)["match"] == 1
+    server.delete(keys.lane(lane).scheduled)
+    assert engine.sweep() == Counter(hinted=0)
+
+
+def test_a_sweep_asks_for_lanes_with_retries(notes, client, make_drain, make_engine, server, keys, hints, ledger):
+    """The hint of whoever asked for them may be lost: an empty lane is drained all the same, and once is enough."""
+    notes.save("ann", "hello")
+    client.close()
+    for lane in range(4):
+        make_drain(replayer=Replayer({}, 1.0)).run(lane)
+    engine = make_engine()
+    assert engine.sweep() == Counter(hinted=0)
+    [lane] = ledger.retry(Choice(), by="ann")
+    server.set(keys.lane(lane).lease, "somebody", px=5_000)
+    assert engine.sweep() == Counter(hinted=0)
+    server.delete(keys.lane(lane).lease)
+    assert engine.sweep() == Counter(hinted=1)
+    assert engine.sweep() == Counter(hinted=0)
+    assert hints == [lane]
+    assert engine.drain(lane)["excluded"] == 1
     server.delete(keys.lane(lane).scheduled)
     assert engine.sweep() == Counter(hinted=0)
 

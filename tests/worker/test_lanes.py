@@ -203,14 +203,23 @@ def test_what_was_sent_is_told_once_it_has_changed(store, append, server, keys):
     assert list(store.senders.changed(range(4)).sent) == [1]
 
 
-def test_an_empty_lane_tells_all_that_was_sent_to_it(store, append, server, keys):
-    """Of one moment; where something waits it tells nothing."""
-    append([line(10)], lane=1)
-    assert store.senders.of_empty(1) is None
-    server.delete(keys.lane(1).stream)
-    [(producer, sent)] = store.senders.of_empty(1).items()
-    assert (producer.encode(), sent.entries) == (server.zrange(keys.lane(1).senders, 0, -1)[0], 1)
-    assert store.senders.of_empty(2) == {}
+def test_a_lane_tells_all_that_was_sent_to_it(store, append, server, keys):
+    """Of one moment, with what waits; of that behind an entry alone where it is asked so."""
+    append([line(10), line(11)], [line(12)], lane=1)
+    entries, captures, sent = store.senders.stock(1)
+    assert (entries, captures) == (2, 3)
+    assert store.senders.stock(1, store.read(1, (0, 0), 1).entries[0].id)[:2] == (2, 1)
+    [producer] = server.zrange(keys.lane(1).senders, 0, -1)
+    assert {name: told.entries for name, told in sent.items()} == {producer.decode(): 2}
+    assert store.senders.stock(2) == (0, 0, {})
+
+
+def test_a_lane_beyond_measure_is_not_counted(store, server, keys, monkeypatch):
+    """Redis has others to serve."""
+    monkeypatch.setattr("worker.senders.MOST_ENTRIES", 300)
+    for _ in range(600):
+        server.xadd(keys.lane(1).stream, {"n": 2})
+    assert store.senders.stock(1)[:2] == (600, None)
 
 
 # --- the journal

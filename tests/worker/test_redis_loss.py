@@ -70,6 +70,31 @@ def test_what_was_done_before_redis_forgot_it_is_not_done_again(notes, client, f
     clean()
 
 
+def test_nothing_is_replayed_before_live_processes_have_come_back(
+    make_client, application, forget, drain_all, sums, make_drain, monkeypatch, hints
+):
+    """A Redis that has just begun without its data: the first process back must not be judged without the others."""
+    notes = application(make_client(), make_client())
+    notes.introduce()
+    for app in range(2):
+        notes.converse(app=app)
+    assert all(client.flush(5) for client in notes.clients)
+    drain_all()
+    notes.clients[1].close()
+    forget()
+    notes.converse(turns=1)
+    notes.clients[0].close()
+    answers = iter([True] * 3)
+    asked = []
+    monkeypatch.setattr(Lookout, "is_young", lambda _: asked.append(len(notes.replays)) or next(answers, False))
+    before = len(notes.replays)
+    make_drain().run(0)
+    assert asked[:4] == [before] * 4
+    assert hints == []
+    drain_all()
+    assert (sums().pending, sums().outcomes["diverged"]) == (0, 0)
+
+
 def test_what_nobody_has_any_more_is_booked_as_lost(notes, client, forget, drain_all, sums, ledger, store, monkeypatch):
     """Sums are exact again after a while, and the lanes' users are in a gap before anything of theirs is compared."""
     monkeypatch.setattr(outbox, "KEEP_S", -1.0)

@@ -24,7 +24,7 @@ def ahead(payload: bytes) -> bytes:
 
 @pytest.fixture
 def set_back(server, keys, ledger):
-    """Let what waits, and where the lanes stand, be of a time an hour ahead; `forgotten`: the ids begin anew as well."""
+    """Let what waits, and where the lanes stand, be of a time an hour ahead; `forgotten`: only where they stand."""
 
     def run(*, forgotten: bool = False) -> None:
         now_us = time.time_ns() // 1_000

@@ -199,6 +199,7 @@ class Buffer:
     def low_watermark(self, taken_low: int | None) -> int:
         """Return the low watermark, µs; `taken_low` is the lowest of what was taken and not yet appended."""
         with self._lock:
+            self.clock.promised = True
             now = self.clock.now_us()
             self._let_go(now - WRITE_HOLDS_US)
             lows = [live.start for live in self._writes.values()]

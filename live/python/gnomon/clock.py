@@ -10,19 +10,23 @@ from typing import Final
 _NS: Final = 1_000
 _DECAY: Final = 1.05  # an old sample's error grows, so that drift between the clocks is followed within a minute
 STEP_US: Final = 1_000_000  # no drift comes to that between two samples: one of the clocks was set
+REMEMBERED_NS: Final = 60_000_000_000  # twice as long as a write in flight holds replays back
 
 
 class AlignedClock:
     """Microseconds since the epoch, as Redis counts them. Its owner calls it under one lock, but for a glance.
 
-    Until Redis has answered once it goes by the host's clock, which may be an hour off. So when it learns the time, or
-    that a clock was set, it is shifted: its owner moves along what was stamped and is still here.
+    Until Redis has answered once it goes by the host's clock, which may be an hour off, and the first answer may have
+    taken long. So when it learns the time, or that a clock was set, it is shifted: its owner moves along what was
+    stamped and is still here.
     """
 
     def __init__(self) -> None:
         self._offset_us = time.time_ns() // _NS - time.monotonic_ns() // _NS
         self._last_us = 0
         self._error_us = float("inf")
+        self._before: list[tuple[int, float]] = []  # until when, ns, an error held: the larger the earlier
+        self.promised = False  #: a watermark was told by it: from then on it is shifted only where it was set
         self.shifted_ns = 0  #: when it was shifted last, on the monotonic clock: what was stamped before is of no use
 
     @property
@@ -32,11 +36,14 @@ class AlignedClock:
 
     @property
     def error_us(self) -> float:
-        """How far from Redis's clock the next stamp may be.
+        """How far from Redis's clock any stamp of the last minute may be.
 
-        Half the round trip of the best recent sample; more while the clock waits for the time to catch up with it.
+        Half the round trip of the best recent sample; more while the clock waits for the time to catch up with it, and
+        while something waits to be judged that was stamped before there was so good a sample.
         """
-        return max(self._error_us, self._last_us - self.us_of(time.monotonic_ns()))
+        now_ns = time.monotonic_ns()
+        self._before = [held for held in self._before if now_ns - held[0] < REMEMBERED_NS]
+        return max(self._error_us, self._last_us - self.us_of(now_ns), *(error for _, error in self._before))
 
     def us_of(self, monotonic_ns: int) -> int:
         """Return the time at a reading of the monotonic clock."""
@@ -63,12 +70,14 @@ class AlignedClock:
         error_us = (received_ns - sent_ns) / 2 / _NS
         offset_us = server_us - (sent_ns + received_ns) // 2 // _NS
         moved_us = offset_us - self._offset_us
-        if not self.aligned or abs(moved_us) > error_us + self._error_us + STEP_US:
+        better = not self.promised and error_us < self._error_us
+        if better or abs(moved_us) > error_us + self._error_us + STEP_US:
             self._error_us, self._offset_us, self.shifted_ns = error_us, offset_us, received_ns
             self._last_us += moved_us
             return moved_us
         if error_us > self._error_us * _DECAY:
             self._error_us *= _DECAY
             return 0
+        self._before = [held for held in self._before if held[1] > self._error_us] + [(received_ns, self._error_us)]
         self._error_us, self._offset_us = error_us, offset_us
         return 0

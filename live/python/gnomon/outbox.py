@@ -159,7 +159,7 @@ class Outbox:
             waiting = [batch for batch in lane.again if batch.number > known[number]]
             lane.again = deque(sorted([*again[number], *waiting], key=lambda batch: batch.number))
             lane.recount = True
-        return sum(len(batches) for batches in again.values())
+        return sum(len(self._lanes[number].again) for number in lost)
 
     @property
     def empty(self) -> bool:

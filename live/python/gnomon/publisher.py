@@ -41,6 +41,7 @@ HINT_LIFETIME_MS: Final = 10_000
 SENDER_LIFETIME_MS: Final = 86_400_000
 LONGEST_BACKOFF_S: Final = 1.0
 EXIT_DEADLINE_S: Final = 2.0
+SAMPLES: Final = 5  # of the time, at first: some milliseconds, and as many fewer of error
 KILL_FILE_S: Final = 0.5  # promised is every second
 
 
@@ -256,9 +257,8 @@ class Publisher(WakeUp):
         sent_ns = time.monotonic_ns()
         if sent_ns - self._beaten_ns < BEAT_S * 1e9 * 0.9:
             return
-        if not self._buffer.clock.aligned:
-            self._ask_the_time()  # a watermark by the host's own clock may promise too much
-            sent_ns = time.monotonic_ns()
+        self._ask_the_time()  # a beat takes many times as long, and its answer is as much less certain
+        sent_ns = time.monotonic_ns()
         watermark = self._buffer.low_watermark(self._outbox.low)
         if self._telling is None:
             self._telling = self._tally.changes()
@@ -270,21 +270,26 @@ class Publisher(WakeUp):
         except (redis.RedisError, OSError):
             self._beaten_ns = 0
             raise
-        self._align(answer, sent_ns)
+        self._align(answer, sent_ns, time.monotonic_ns())
         self._lowest = int(float(answer[2] or 0))
         self._tally.told(counted)
         self._telling = None
         self._take(answer[3:])
 
     def _ask_the_time(self) -> None:
-        sent_ns = time.monotonic_ns()
-        answer: Any = self._redis.time()
-        self._align(answer, sent_ns)
+        """Set the clock; several times before it is first relied upon: by a wrong one a watermark promises too much."""
+        first = not self._buffer.clock.aligned
+        if first:
+            self._redis.ping()  # whatever there is to connect or to wait for is over then
+        for _ in range(SAMPLES if first else 1):
+            sent_ns = time.monotonic_ns()
+            answer: Any = self._redis.time()
+            self._align(answer, sent_ns, time.monotonic_ns())
 
-    def _align(self, answer: Any, sent_ns: int) -> None:
+    def _align(self, answer: Any, sent_ns: int, received_ns: int) -> None:
         """Set the clock by Redis's; what is under way moves along where it was wrong."""
         server_us = int(answer[0]) * 1_000_000 + int(answer[1])
-        if moved_us := self._buffer.align(server_us, sent_ns, time.monotonic_ns()):
+        if moved_us := self._buffer.align(server_us, sent_ns, received_ns):
             self._outbox.shift(moved_us)
 
     def _take(self, documents: list[Any]) -> None:
@@ -314,13 +319,16 @@ class Publisher(WakeUp):
             "pid": self._pid,
             "host": self._host,
             "build": self._settings.build,
-            "clock_error_us": int(min(self._buffer.clock.error_us, 1e9)),
+            "clock_error_us": self._clock_error_us(),
             "buffered": self._buffer.captures,
             "killed": int(self._flags.killed),
             "funnel": self._funnel(),
         }
         numbers: list[str | int] = [self.producer, BEAT_LIFETIME_MS, watermark, *known, self._beats, len(counted)]
         return [*numbers, *_flat(counted), *_flat(facts)]
+
+    def _clock_error_us(self) -> int:
+        return int(min(self._buffer.clock.error_us, 1e9))
 
     def _funnel(self) -> str:
         counts = self._tally.counts()
@@ -365,6 +373,7 @@ class Publisher(WakeUp):
             SENDER_LIFETIME_MS,
             drain_hint(lane, self._keys.queue),
             self.producer,
+            self._clock_error_us(),
             sum(entry.captures for entry in batch.entries),
             batch.first,
             len(batch.entries),

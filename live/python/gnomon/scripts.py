@@ -7,41 +7,41 @@ beats because they set rather than add.
 from typing import Final
 
 # KEYS stream, state, sender, scheduled, senders, queue, gaps, users · ARGV batch number, byte cap, watermark, hint
-# lifetime ms, sender lifetime ms, hint ("" for none), producer, captures, number of the first entry, entries, gaps,
-# then user digest, captures and payload of each entry, then digest and µs of each gap, then counter and value pairs:
-# all that this producer ever counted there, so that nothing is forgotten with Redis or counted twice. Returns "full",
-# "repeated", "appended" or "hinted".
+# lifetime ms, sender lifetime ms, hint ("" for none), producer, clock error µs, captures, number of the first entry,
+# entries, gaps, then user digest, captures and payload of each entry, then digest and µs of each gap, then counter and
+# value pairs: all that this producer ever counted there, so that nothing is forgotten with Redis or counted twice.
+# Returns "full", "repeated", "appended" or "hinted".
 APPEND: Final = """
 local number = tonumber(ARGV[1])
 if number <= tonumber(redis.call('HGET', KEYS[3], 'batch') or '0') then return 'repeated' end
 local state = redis.call('HMGET', KEYS[2], 'appended', 'trimmed', 'captured')
 local appended, trimmed, captured = tonumber(state[1] or '0'), tonumber(state[2] or '0'), tonumber(state[3] or '0')
-local entries, gaps = tonumber(ARGV[10]), tonumber(ARGV[11])
+local entries, gaps = tonumber(ARGV[11]), tonumber(ARGV[12])
 local size = 0
-for i = 0, entries - 1 do size = size + #ARGV[14 + 3 * i] end
+for i = 0, entries - 1 do size = size + #ARGV[15 + 3 * i] end
 if entries > 0 and appended - trimmed + size > tonumber(ARGV[2]) then return 'full' end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 for i = 0, entries - 1 do
-  local payload = ARGV[14 + 3 * i]
+  local payload = ARGV[15 + 3 * i]
   appended = appended + #payload
-  redis.call('XADD', KEYS[1], '*', 'u', ARGV[12 + 3 * i], 'n', ARGV[13 + 3 * i], 'w', ARGV[3],
-             'b', string.format('%.0f', appended), 's', ARGV[7] .. ':' .. string.format('%.0f', ARGV[9] + i),
-             'p', payload)
-  redis.call('ZADD', KEYS[8], now, ARGV[12 + 3 * i])
+  redis.call('XADD', KEYS[1], '*', 'u', ARGV[13 + 3 * i], 'n', ARGV[14 + 3 * i], 'w', ARGV[3],
+             'e', ARGV[8], 'b', string.format('%.0f', appended),
+             's', ARGV[7] .. ':' .. string.format('%.0f', ARGV[10] + i), 'p', payload)
+  redis.call('ZADD', KEYS[8], now, ARGV[13 + 3 * i])
 end
 if entries > 0 then
   redis.call('PEXPIRE', KEYS[8], 7200000)
   if number % 64 == 0 then redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', now - 3600000) end
 end
-for i = 12 + 3 * entries, 10 + 3 * entries + 2 * gaps, 2 do
+for i = 13 + 3 * entries, 11 + 3 * entries + 2 * gaps, 2 do
   local since = redis.call('HGET', KEYS[7], ARGV[i])
   if not since or tonumber(ARGV[i + 1]) < tonumber(since) then redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1]) end
 end
 redis.call('HSET', KEYS[2], 'appended', string.format('%.0f', appended),
-           'captured', string.format('%.0f', captured + tonumber(ARGV[8])))
-redis.call('HSET', KEYS[3], 'batch', ARGV[1], 'entries', string.format('%.0f', ARGV[9] + entries - 1),
-           unpack(ARGV, 12 + 3 * entries + 2 * gaps))
+           'captured', string.format('%.0f', captured + tonumber(ARGV[9])))
+redis.call('HSET', KEYS[3], 'batch', ARGV[1], 'entries', string.format('%.0f', ARGV[10] + entries - 1),
+           unpack(ARGV, 13 + 3 * entries + 2 * gaps))
 redis.call('PEXPIRE', KEYS[3], ARGV[5])
 redis.call('ZADD', KEYS[5], string.format('%.0f', now * 1000 + number % 1000), ARGV[7])
 if number % 64 == 0 then redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', (now - tonumber(ARGV[5])) * 1000) end
@@ -97,11 +97,24 @@ local lowest = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
 return {time[1], time[2], lowest[2] or '', flags_version, flags, ready_version, readiness, unready_version, unready}
 """
 
-# KEYS stream, senders · ARGV prefix of the senders' keys. Returns nothing where entries wait in the lane; else, of the
-# same moment, each producer that sent anything, followed by all fields of what it sent.
+# KEYS stream, senders · ARGV prefix of the senders' keys, id to begin at, most entries to look at. Returns, of one
+# moment: the entries in the lane, the captures in those from that id on (-1: too many to count), then each producer
+# that sent anything, followed by all fields of what it sent.
 STOCK: Final = """
-if redis.call('XLEN', KEYS[1]) > 0 then return false end
-local told = {}
+local captures, from, left = 0, ARGV[2], tonumber(ARGV[3])
+while captures >= 0 do
+  local page = redis.call('XRANGE', KEYS[1], from, '+', 'COUNT', 256)
+  for _, entry in ipairs(page) do
+    for i = 1, #entry[2], 2 do
+      if entry[2][i] == 'n' then captures = captures + (tonumber(entry[2][i + 1]) or 1) end
+    end
+    from = '(' .. entry[1]
+  end
+  left = left - #page
+  if #page < 256 then break end
+  if left <= 0 then captures = -1 end
+end
+local told = {redis.call('XLEN', KEYS[1]), captures}
 for _, producer in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
   told[#told + 1] = producer
   told[#told + 1] = redis.call('HGETALL', ARGV[1] .. producer)

@@ -1,0 +1,100 @@
+"""What has arrived is kept for a while, and sent again, in order and by its numbers, where Redis has forgotten it."""
+
+from collections import Counter
+
+import msgspec
+import pytest
+
+from gnomon import outbox as outboxes
+from gnomon.buffer import CounterKey, Taken
+from gnomon.outbox import Outbox
+
+
+@pytest.fixture
+def outbox():
+    return Outbox(msgspec.json.encode)
+
+
+def counted(lane: int, **counts: int) -> Taken:
+    return Taken([], Counter({CounterKey(lane, "op", 1, name): count for name, count in counts.items()}), {})
+
+
+def send(outbox: Outbox) -> list[tuple[int, int]]:
+    """Let everything arrive; returns lanes and numbers."""
+    arrived = []
+    while due := list(outbox.due()):
+        for lane, batch in due:
+            arrived.append((lane, batch.number))
+            outbox.done(lane)
+    return arrived
+
+
+def test_a_batch_carries_totals_of_what_has_changed(outbox):
+    """So that a batch that is lost leaves no hole in the counts."""
+    outbox.put(counted(3, shed=2))
+    send(outbox)
+    outbox.put(counted(3, shed=1, oversize=4))
+    [(lane, batch)] = outbox.due()
+    assert (lane, batch.number, batch.counts["op|1|shed"], batch.counts["op|1|eligible"]) == (3, 2, 3, 7)
+
+
+def test_what_redis_has_forgotten_is_due_again_before_anything_new(outbox):
+    """Under the old numbers, then the totals, then the rest; other lanes are left alone."""
+    for _ in range(3):
+        outbox.put(counted(1, shed=1))
+        outbox.put(counted(2, shed=1))
+        send(outbox)
+    outbox.put(counted(1, oversize=1))
+    assert outbox.forgotten({1: 1, 2: 3}) == 2
+    due = list(outbox.due())
+    assert [(lane, batch.number) for lane, batch in due] == [(1, 2)]
+    outbox.done(1)
+    assert [(lane, batch.number) for lane, batch in outbox.due()] == [(1, 3)]
+    outbox.done(1)
+    [(_, last)] = outbox.due()
+    assert (last.number, last.counts) == (4, {"op|1|shed": 3, "op|1|oversize": 1, "op|1|eligible": 4})
+    outbox.done(1)
+    assert outbox.empty
+
+
+def test_a_batch_under_way_waits_for_those_before_it(outbox):
+    """It was frozen when the connection broke: its number comes after theirs."""
+    outbox.put(counted(1, shed=1))
+    send(outbox)
+    outbox.put(counted(1, shed=1))
+    [(_, under_way)] = outbox.due()
+    assert outbox.forgotten({1: 0}) == 1
+    assert send(outbox) == [(1, 1), (1, 2), (1, 3)]
+    assert under_way.number == 2
+
+
+def test_what_is_forgotten_twice_is_sent_twice(outbox):
+    """Also where Redis goes away again in the middle."""
+    for _ in range(2):
+        outbox.put(counted(1, shed=1))
+        send(outbox)
+    outbox.forgotten({1: 0})
+    list(outbox.due())
+    outbox.done(1)
+    assert outbox.forgotten({1: 0}) == 2
+    assert send(outbox)[:2] == [(1, 1), (1, 2)]
+
+
+def test_beyond_what_is_kept_the_totals_alone_are_told(outbox, monkeypatch):
+    """Captures that are gone are counted, and found missing."""
+    monkeypatch.setattr(outboxes, "KEEP_S", -1.0)
+    for _ in range(2):
+        outbox.put(counted(1, captured=1))
+        send(outbox)
+    outbox.put(counted(1, captured=1))
+    send(outbox)
+    assert outbox.forgotten({1: 0}) == 0
+    [(_, batch)] = outbox.due()
+    assert (batch.number, batch.counts["op|1|captured"]) == (4, 3)
+
+
+def test_nothing_is_due_again_where_nothing_was_forgotten(outbox):
+    """A connection that broke, and a Redis that knows everything."""
+    outbox.put(counted(1, shed=1))
+    send(outbox)
+    assert (outbox.sent, outbox.forgotten({1: 1}), outbox.empty) == ({1: 1}, 0, True)
