@@ -5,6 +5,7 @@ from ledger.engine import FencedError, LedgerError, LedgerSchemaError, LedgerUnr
 from ledger.facts import (
     COUNTED,
     CallsKey,
+    Failure,
     Finding,
     Group,
     Hold,
@@ -27,6 +28,7 @@ __all__ = [
     "UNVERIFIED",
     "CallsKey",
     "Choice",
+    "Failure",
     "FencedError",
     "Finding",
     "Group",

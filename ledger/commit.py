@@ -13,7 +13,7 @@ from sqlalchemy import Connection, CursorResult, case, func, or_, update
 from comparators import wildcard
 from ledger import accounts, parked
 from ledger.engine import FencedError
-from ledger.facts import COUNTED, GRAVITY, CallsKey, Finding, KeptDifference, LaneCommit, Outcome
+from ledger.facts import COUNTED, GRAVITY, CallsKey, Failure, Finding, KeptDifference, LaneCommit, Outcome
 from ledger.models import (
     DivergenceRow,
     GroupMemberRow,
@@ -59,6 +59,8 @@ def write(connection: Connection, commit: LaneCommit) -> int:
     add_new(connection, ParkedRow, [_parked(commit.lane, finding) for finding in kept if not finding.unparks])
     add_new(connection, ParkedRow, [_parked_again(taken, finding) for finding in kept if finding.unparks])
     put(connection, StandingRow, [_standing(commit.lane, standing) for standing in commit.standings])
+    if commit.set_back_us is not None:
+        _set_back(connection, commit.lane, commit.set_back_us)
     return accounts.book_lost(connection, commit).total() if commit.settling else 0
 
 
@@ -120,8 +122,15 @@ def _counted(findings: Iterable[Finding], key_of: Any) -> list[dict[str, Any]]:
         counts[finding.outcome] += 1
         if finding.outcome is Outcome.EXCLUDED and finding.enhanced_returned:
             counts["excluded_returned"] += 1
-    names = [*map(str, COUNTED), "excluded_returned"]
+        if finding.outcome is Outcome.FAILED:
+            counts[failed_as(finding.failure or Failure.ERROR)] += 1
+    names = [*map(str, COUNTED), "excluded_returned", *map(failed_as, Failure)]
     return [{**dict(key), **{name: counts[name] for name in names}} for key, counts in sums.items()]
+
+
+def failed_as(failure: Failure) -> str:
+    """Return the column that counts a way of failing."""
+    return f"failed_{failure}"
 
 
 def _reasons(findings: Iterable[Finding]) -> list[dict[str, Any]]:
@@ -165,6 +174,13 @@ def _standing(lane: int, standing: Standing) -> dict[str, Any]:
         "closed_us": standing.closed_us,
         "reason": storable(standing.reason, 40),
     }
+
+
+def _set_back(connection: Connection, lane: int, now_us: int) -> None:
+    """Bring gaps that were closed in a time that has not come yet back to now: they exclude what began before."""
+    of_lane = update(StandingRow).where(StandingRow.lane == lane)
+    connection.execute(of_lane.where(StandingRow.closed_us > now_us).values(closed_us=now_us))
+    connection.execute(of_lane.where(StandingRow.until_us > now_us).values(until_us=now_us))
 
 
 def _record(connection: Connection, findings: list[Finding]) -> None:

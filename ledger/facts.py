@@ -33,6 +33,16 @@ class Outcome(StrEnum):
     PENDING = "pending"  #: still in its lane
 
 
+class Failure(StrEnum):
+    """How enhanced failed where legacy returned. Each has a counter; none of them is a divergence."""
+
+    ERROR = "error"  #: it raised
+    TIMEOUT = "timeout"  #: no answer in time
+    REFUSED = "refused"  #: it could not be reached, or turned the call away before doing anything
+    GARBAGE = "garbage"  #: it answered with what is no answer: no JSON form, undecodable, nested too deep
+    OVERSIZE = "oversize"  #: it answered with more than anybody reads
+
+
 class Loss(StrEnum):
     """Where an eligible call can end without being captured, and `captured`, where it is."""
 
@@ -96,6 +106,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     called_at_us: int
     outcome: Outcome
     reason: str = ""
+    failure: Failure | None = None  #: how it failed, where it did
     exposure: str = "shadow"
     enhanced_returned: bool = False
     replayed_us: int = 0  #: when the side that did not answer live was replayed, on Redis's clock; of writes 0
@@ -146,6 +157,7 @@ class LaneCommit:
     refilled: bool = False  #: some of those had been missing
     standings: tuple[Standing, ...] = ()  #: of users, where they have changed
     settling: Settling | None = None
+    set_back_us: int | None = None  #: Redis's clock was set back to this: no gap can have been closed later
 
 
 class Hold(NamedTuple):
@@ -167,6 +179,7 @@ class OperationSums:
 
     funnel: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)  #: of the failed: how
     excluded_returned: int = 0
 
     @property

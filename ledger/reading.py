@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from ledger.accounts import NOBODY, LaneAccount, of_lanes
-from ledger.facts import COUNTED, FUNNEL, GRAVITY, Group, OperationSums, Outcome, Position
+from ledger.facts import COUNTED, FUNNEL, GRAVITY, Failure, Group, OperationSums, Outcome, Position
 from ledger.models import (
     EpochRow,
     FunnelRow,
@@ -38,8 +38,10 @@ class Reading:
         sums: defaultdict[str, OperationSums] = defaultdict(OperationSums)
         for row in self._summed(FunnelRow, FUNNEL, epoch):
             sums[row["operation"]].funnel = Counter({name: int(row[name]) for name in FUNNEL})
-        for row in self._summed(TallyRow, (*map(str, COUNTED), "excluded_returned"), epoch):
+        failed = {str(failure): f"failed_{failure}" for failure in Failure}
+        for row in self._summed(TallyRow, (*map(str, COUNTED), "excluded_returned", *failed.values()), epoch):
             sums[row["operation"]].outcomes = Counter({str(name): int(row[name]) for name in COUNTED})
+            sums[row["operation"]].failures = Counter({name: int(row[column]) for name, column in failed.items()})
             sums[row["operation"]].excluded_returned = int(row["excluded_returned"])
         return dict(sorted(sums.items()))
 

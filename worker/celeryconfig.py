@@ -19,9 +19,9 @@ task_acks_late = False
 worker_prefetch_multiplier = 1
 worker_concurrency = _settings.concurrency
 worker_pool = "worker.children:TaskPool"  # prefork, with children that leave in order
-worker_max_memory_per_child = _settings.child_memory_mb * 1_024 or None
+worker_max_memory_per_child = _settings.child_memory_mb * 1_024
 worker_hijack_root_logger = False
-worker_soft_shutdown_timeout = 15.0  # longer than a drain's turn (worker.drain.TURN_S) and its last batch
+worker_soft_shutdown_timeout = 10.0  # twice what a drain has to hand its lanes back (worker.drain.STOP_S, CUT_SHORT_S)
 worker_proc_alive_timeout = 30.0  # children import SQLAlchemy and the operations: 4 s seen on a slow core
 beat_schedule = {
     "sweep": {"task": "gnomon.sweep", "schedule": 2.0, "options": {"expires": 10}},

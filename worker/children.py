@@ -21,6 +21,7 @@ from celery.concurrency import asynpool, prefork
 
 log = structlog.get_logger()
 
+HEARD_S: Final = 1.0  # for the pool to hear of a child's last results: it takes milliseconds, if it listens at all
 LOOK_S: Final = 0.5  # between two looks at the memory: one takes 10 µs, and a drain's loop may turn every ms
 _PAGE_KB: Final = os.sysconf("SC_PAGE_SIZE") // 1024
 _STATM: Final = Path("/proc/self/statm")
@@ -76,6 +77,7 @@ class Child(asynpool.Worker):
     """A child of the pool."""
 
     max_memory_per_child: int | None
+    on_ready_counter: Any
     wait_for_job: Callable[[], Any]
 
     def on_loop_start(self, pid: int) -> None:
@@ -88,6 +90,16 @@ class Child(asynpool.Worker):
         for number in (TERM_SIGNAL, signal.SIGQUIT):
             signal.signal(number, receive.on_signal)
         super().on_loop_start(pid)
+
+    def _ensure_messages_consumed(self, completed: int) -> bool:
+        """Wait until the pool has heard of everything, yet not for half a minute as Celery's do.
+
+        A pool that stops forgets the jobs of whose beginning it has not heard yet, and then listens to nobody.
+        """
+        until = time.monotonic() + HEARD_S
+        while self.on_ready_counter.value < completed and time.monotonic() < until:
+            time.sleep(0.02)
+        return bool(self.on_ready_counter.value >= completed)
 
 
 class _Receive:

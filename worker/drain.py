@@ -15,7 +15,8 @@ from typing import Final
 import redis
 import structlog
 
-from ledger import FencedError, Finding, Ledger
+from ledger import FencedError, Finding, Ledger, LedgerError
+from worker.attempts import Attempts, Care, Company
 from worker.held_lane import HeldLane
 from worker.jobs import Fanout
 from worker.journal import Journal
@@ -34,7 +35,7 @@ log = structlog.get_logger()
 IN_FLIGHT: Final = 64  # replays of one process, running and queued, before no further lane is taken
 TURN_S: Final = 10.0  # then others may have the process; long enough to keep hints rare
 IDLE_S: Final = 0.1  # between two looks at a watermark that holds everything back; beats come every 0.25 s
-HAND_BACK_S: Final = 5.0  # a Redis that restarts is back by then
+HAND_BACK_S: Final = 30.0  # a Redis that restarts is back by then
 STOP_S: Final = 1.0  # when the worker stops, for batches to come through: those of fast replays do
 CUT_SHORT_S: Final = 4.0  # and then for the replays under way, without the captures behind them
 SETTLE_S: Final = 2.0  # a drain whose turn is over waits no longer for a watermark; a beat is due every 0.25 s
@@ -70,6 +71,8 @@ class Drain:
         self._spent = spent  # this turn is the last
         self._turned = turned
         self._stopped_at: float | None = None
+        self._interrupted = False  # by Redis or the ledger, in the middle of batches
+        self._company = Company(replayer.timeout_s)
         self._look: Look | None = None  # taken since the last time that lanes went on
         self._held: dict[int, HeldLane] = {}
         self._patience_s = min(1.0, replayer.timeout_s / 4)  # an overdue replay is seen in time
@@ -91,6 +94,10 @@ class Drain:
             while self._held and not self._is_over(until):
                 self._turn()
             self._finish_batches()
+        except (redis.RedisError, OSError, LedgerError):
+            self._cut_short([held for held in self._held.values() if held.busy])
+            self._interrupted = True
+            raise
         finally:
             self._hand_back()
         return self.counts
@@ -111,6 +118,7 @@ class Drain:
             return False
         hold, left = self._ledger.take(lane), self._lanes.left(lane)
         journal = Journal(self._lanes, lane, token, hold.fence, left)
+        attempts = Attempts(self._lanes, lane, token, hold.fence, left.attempts)
         self._held[lane] = HeldLane(
             number=lane,
             token=token,
@@ -119,7 +127,8 @@ class Drain:
             lanes=self._lanes,
             ledger=self._ledger,
             journal=journal,
-            fanout=Fanout(self._pool, self._replayer, journal, self._mender),
+            fanout=Fanout(self._pool, self._replayer, journal, self._mender, Care(attempts, self._company)),
+            attempts=attempts,
             standings=LaneStandings(
                 lane=lane,
                 hold=hold,
@@ -222,12 +231,15 @@ class Drain:
         A replay that hangs even now is replayed once more by the next holder, as after a crash: that holds its user up
         less than a lease that has to run out, and the process, with the thread that hangs, is about to end.
         """
-        for held in busy:
-            held.fanout.cut_short()
-        wait([future for held in busy for future in held.futures], timeout=CUT_SHORT_S)
+        self._cut_short(busy)
         for held in busy:
             with self._fencing(held):
                 held.put_aside()
+
+    def _cut_short(self, busy: Sequence[HeldLane]) -> None:
+        for held in busy:
+            held.fanout.cut_short()
+        wait([future for held in busy for future in held.futures], timeout=CUT_SHORT_S)
 
     @contextmanager
     def _fencing(self, held: HeldLane) -> Iterator[None]:
@@ -250,13 +262,21 @@ class Drain:
             self._hint(held.number)
 
     def _hand_back(self) -> None:
-        """Give all lanes back; wait a little for a Redis that is away: a lease left there holds its lane up long."""
+        """Give all lanes back, with what was found of batches that Redis or the ledger interrupted.
+
+        While Redis is away there is nothing else to do. It may have forgotten what was kept in it, and what only this
+        process knows then: a read that is replayed once more, behind later writes, would seem to differ.
+        """
         until = time.monotonic() + HAND_BACK_S
         while self._held:
+            held = next(iter(self._held.values()))
             try:
-                self._release(next(iter(self._held.values())))
+                with self._fencing(held):
+                    if self._interrupted and held.busy:
+                        held.put_aside(again=True)
+                    self._release(held)
             except (redis.RedisError, OSError) as error:
-                if time.monotonic() > until:
+                if time.monotonic() > until or self._stopping():
                     log.warning("drain.leases_left", lanes=len(self._held), error=type(error).__name__)
                     return
                 time.sleep(IDLE_S)

@@ -17,6 +17,7 @@ from gnomon.hashing import user_digest
 from gnomon.readiness import EVERYBODY
 from gnomon.wire import Capture, Kind, Phase
 from ledger import Finding, LaneCommit, Ledger, Opening, Position, Standing
+from worker.attempts import Attempts
 from worker.entries import AHEAD_US, LaneEntry
 from worker.jobs import Fanout
 from worker.journal import Journal
@@ -24,10 +25,11 @@ from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore
 from worker.looking import Look
 from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span, Writer, producer_of
-from worker.replay import COMPARED, superseded, unreadable
+from worker.replay import COMPARED, superseded
 from worker.retries import Retries
 from worker.selection import Due, Selection, captures_of, select, with_fairness
 from worker.standings import LaneStandings
+from worker.unreadable import unreadable
 
 READ_ENTRIES: Final = 64  # about 500 captures of busy traffic: one commit of 5 to 10 ms
 BATCH_CAPTURES: Final = 2_000  # a commit of 0.1 s; what a watermark held back for long comes in several
@@ -62,6 +64,7 @@ class HeldLane:
     done_writes: DoneWrites
     entries: LaneEntries
     retries: Retries
+    attempts: Attempts
     count: Callable[[Finding], None]
     forgotten: bool = False  #: Redis does not know of everybody who has sent to this lane, as the ledger does
     look_at: float = 0.0  #: when it is worth looking again, on the monotonic clock
@@ -131,6 +134,7 @@ class HeldLane:
         return False
 
     def _start(self, selection: Selection, chosen: list[LaneEntry], look: Look) -> None:
+        self.attempts.begin(self.position)
         self._batch = _Batch(self._fair(selection, look), chosen)
         by_user = self._batch.selection.by_user
         self.fanout.start(by_user, self.standings.of(by_user))
@@ -150,7 +154,8 @@ class HeldLane:
         self.lanes.remove(self.number, old)
         self.entries.keep(old, ())
         log.warning("lane.set_back", lane=self.number, seconds=(self.position.cut[0] - look.now_us) // 1_000_000)
-        self._commit(replace(selection, after=Position(self.position.read)), [], ())
+        self._commit(replace(selection, after=Position(self.position.read)), [], (), set_back_us=look.now_us)
+        self.standings.set_back()
         return False
 
     def _read_on(self, wanted_us: int, error_us: int) -> tuple[int, bool]:
@@ -229,9 +234,9 @@ class HeldLane:
             if look.alive and look.cut_us < replayed_us:
                 return False
             batch.findings = self._superseded(batch.findings, doubtful, replayed_us, look)
-        self._batch = None
         findings = self.retries.settled((*batch.findings, *map(unreadable, batch.selection.unreadable)))
         self._commit(batch.selection, batch.chosen, findings)
+        self._batch = None
         self._forget(batch.selection, batch.chosen)
         return True
 
@@ -267,23 +272,32 @@ class HeldLane:
             if len(page.entries) < READ_ENTRIES or self.entries.watermark - error_us >= moment_us:
                 return page.gaps
 
-    def put_aside(self) -> None:
+    def put_aside(self, *, again: bool = False) -> None:
         """Leave a batch to whoever holds the lane next: nothing of it that is through is replayed again.
 
-        Raises FencedError where the lane is held by another.
+        `again`: also what was kept before, which may have been forgotten. Raises FencedError where the lane is held by
+        another.
         """
-        batch, self._batch = self._batch, None
+        batch = self._batch
         assert batch is not None
         if batch.findings is None:
             batch.findings = self.fanout.leave()
             self.standings.take(self.fanout.standings)
-        fresh = [finding for finding in batch.findings if self.journal.known(finding.capture_id) is None]
+        fresh = [finding for finding in batch.findings if again or self.journal.known(finding.capture_id) is None]
         self.journal.keep(fresh, [_reopened(standing) for standing in self.standings.changed if standing.is_open])
+        self._batch = None
         self._clear_unready()
 
     # --- the commit
 
-    def _commit(self, selection: Selection, chosen: list[LaneEntry], findings: tuple[Finding, ...]) -> None:
+    def _commit(
+        self,
+        selection: Selection,
+        chosen: list[LaneEntry],
+        findings: tuple[Finding, ...],
+        *,
+        set_back_us: int | None = None,
+    ) -> None:
         done = _last_writes(selection)
         floor_us = selection.after.cut[0] - LONGEST_US
         self.lanes.before_commit(self.number, done, floor_us)
@@ -301,6 +315,7 @@ class HeldLane:
                 seen=seen,
                 refilled=self.entries.fills(seen),
                 standings=self.standings.changed,
+                set_back_us=set_back_us,
             )
         )
         self.lanes.senders.taken(told)
@@ -309,7 +324,8 @@ class HeldLane:
         self.done_writes.add(done, floor_us)
         self.journal.committed(findings)
         self.standings.committed()
-        self.lanes.mark_done(self.number, self.position.cut[0])
+        self.lanes.mark_done(self.number, self.position.cut[0], self.attempts.counted)
+        self.attempts.committed()
         for finding in findings:
             self.count(finding)
 

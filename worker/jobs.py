@@ -4,15 +4,17 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from gnomon.hashing import user_digest
 from gnomon.wire import Capture, Kind
-from ledger import Finding, Standing
+from ledger import FencedError, Finding, Opening, Standing
+from worker.attempts import Care
 from worker.journal import Journal
 from worker.mending import Mended, Mender
 from worker.pool import ReplayPool
-from worker.replay import Replayed, Replayer
+from worker.replay import AMBIGUOUS, EXHAUSTED, Replayed, Replayer
 from worker.selection import Due
 
 MEND_S: Final = 30.0  # a user with 100,000 memories to repair
@@ -30,15 +32,19 @@ class UserJob:
         replayer: Replayer,
         journal: Journal,
         mender: Mender,
+        care: Care | None = None,
         *,
         standing: Standing | None = None,
         unkept: Sequence[Finding] = (),
+        openings: Sequence[Opening] = (),
     ) -> None:
         self._dues = dues
         self._replayer = replayer
         self._journal = journal
         self._mender = mender
+        self._care = care
         self._unkept = list(unkept)  # found since the journal was last written
+        self._openings = list(openings)  # and the gaps that came with it
         self._lock = threading.Lock()
         self._findings: list[Finding] = []
         self._began: float | None = None
@@ -59,12 +65,28 @@ class UserJob:
             capture = due.item.capture
             assert capture is not None
             known = self._journal.known(capture.id)
-            if known is None and not self._mended(capture):
+            if known is not None:
+                replayed = Replayed(finding=known)
+            elif self._journal.is_ambiguous(capture.id):
+                replayed = self._replayer.parked(due, AMBIGUOUS)
+            elif not self._counted(capture):
+                replayed = self._replayer.parked(due, EXHAUSTED)
+            elif self._mended(capture):
+                replayed = self._replayed(due, capture)
+            else:
                 break
-            replayed = Replayed(finding=known) if known else self._replayed(due, capture)
             if not self._take(replayed, capture):
                 break
         return self._findings
+
+    def _counted(self, capture: Capture) -> bool:
+        """Count an attempt, where a process has died in this batch before; False where there have been too many."""
+        return self._care is None or not self._care.attempts.careful or self._care.attempts.count(capture.id)
+
+    def _let_go(self) -> tuple[list[Finding], list[Opening]]:
+        found, openings = (self._unkept, self._openings)
+        self._unkept, self._openings = [], []
+        return found, openings
 
     def _mended(self, capture: Capture) -> bool:
         """Verify a user who is in a gap; False where nobody waits for that any more."""
@@ -89,16 +111,33 @@ class UserJob:
             return not self.given_up
 
     def _replayed(self, due: Due, capture: Capture) -> Replayed:
-        if capture.kind is Kind.WRITE and self._unkept:
+        single = capture.kind is Kind.WRITE and self._replayer.is_single(capture)
+        if single:
+            found, openings = self._let_go()
+            self._journal.intend(capture.id, found, openings)
+        elif capture.kind is Kind.WRITE and self._unkept:
             # a write may change what reads before it would see if they had to be replayed again
-            self._journal.keep(self._unkept)
-            self._unkept = []
+            self._journal.keep(*self._let_go())
         causal = self.standing is not None and self.standing.excludes(capture.start, capture.end)
-        self._began = time.monotonic()
-        replayed = self._replayer.replay(due, causal=causal, now_us=self._mender.now_us)
-        if capture.kind is not Kind.WRITE:
+        with self._company(capture):
+            self._began = time.monotonic()
+            replayed = self._replayer.replay(due, causal=causal, now_us=self._mender.now_us)
+        careful = self._care.attempts if self._care is not None and self._care.attempts.careful else None
+        if capture.kind is not Kind.WRITE or single or careful:
             self._unkept.append(replayed.finding)
+            self._openings += [replayed.opening] if replayed.opening else []
+        if single or careful:
+            self._journal.keep(*self._let_go())
+        if careful:
+            careful.through(capture.id)
         return replayed
+
+    def _company(self, capture: Capture) -> AbstractContextManager[None]:
+        """Let a capture run beside others, or, where it may have killed a process, alone."""
+        if self._care is None:
+            return nullcontext()
+        company = self._care.company
+        return company.alone() if self._care.attempts.suspected(capture.id) else company.together()
 
     def _take(self, replayed: Replayed, capture: Capture) -> bool:
         with self._lock:
@@ -151,14 +190,26 @@ class UserJob:
             return list(self._findings)
 
     def _rest(self, dues: Sequence[Due], unkept: Sequence[Finding]) -> "UserJob":
-        return UserJob(dues, self._replayer, self._journal, self._mender, standing=self.standing, unkept=unkept)
+        return UserJob(
+            dues,
+            self._replayer,
+            self._journal,
+            self._mender,
+            self._care,
+            standing=self.standing,
+            unkept=unkept,
+            openings=self._openings,
+        )
 
 
 class Fanout:
     """The users of a batch, side by side."""
 
-    def __init__(self, pool: ReplayPool, replayer: Replayer, journal: Journal, mender: Mender) -> None:
+    def __init__(
+        self, pool: ReplayPool, replayer: Replayer, journal: Journal, mender: Mender, care: Care | None = None
+    ) -> None:
         self._pool = pool
+        self._care = care
         self._replayer = replayer
         self._journal = journal
         self._mender = mender
@@ -175,7 +226,7 @@ class Fanout:
         self._before = standings or {}
         for user, dues in users.items():
             standing = self._before.get(user)
-            job = UserJob(dues, self._replayer, self._journal, self._mender, standing=standing)
+            job = UserJob(dues, self._replayer, self._journal, self._mender, self._care, standing=standing)
             self._running[self._pool.submit(job)] = job
 
     @property
@@ -190,8 +241,9 @@ class Fanout:
         """
         for future, job in list(self._running.items()):
             if future.done():
+                findings = future.result()  # of one that an error ended, what was found stays here
                 del self._running[future]
-                self._end(job, future.result())
+                self._end(job, findings)
             elif job.overdue(self._replayer.timeout_s):
                 del self._running[future]
                 self._abandon(job)
@@ -228,8 +280,11 @@ class Fanout:
         """
         running, self._running = self._running, {}
         for future, job in running.items():
-            if not future.cancelled():
-                self._end(job, future.result() if future.done() else job.leave())
+            if future.cancelled():
+                continue
+            if future.done() and isinstance(fenced := future.exception(), FencedError):
+                raise fenced
+            self._end(job, job.leave())
         return self._findings
 
     def drop(self) -> None:

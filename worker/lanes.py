@@ -12,7 +12,7 @@ import redis
 
 from gnomon.keys import Keys
 from gnomon.publisher import HINT_LIFETIME_MS
-from gnomon.scripts import CLEAR_UNREADY, EXTEND, JOURNAL, RELEASE, TRIM
+from gnomon.scripts import CLEAR_UNREADY, COUNT_BATCH, COUNT_CAPTURE, EXTEND, JOURNAL, RELEASE, TRIM
 from ledger import Finding, Opening
 from worker.entries import EntryId, LaneEntry, digest_of, entry_of, spelled
 from worker.looking import DeadProducer, Lookout
@@ -21,6 +21,8 @@ from worker.senders import Senders
 
 LEASE_MS: Final = 15_000  # longer than the slowest batch between two extensions (2 s, with 64 stuck replays)
 GAP: Final = "*"  # begins the name of what a journal keeps beside findings: no capture id begins so
+INTENT: Final = "!"  # likewise
+_BATCH: Final = (b"at", b"n")
 CAPTURED_MS: Final = 3_600_000  # a user whom a dead process captured within so long may have lost something
 
 
@@ -39,6 +41,8 @@ class Left:
     openings: dict[str, Opening] = field(default_factory=dict)  #: gaps found and not committed, by name
     writes: dict[Writer, int] = field(default_factory=dict)  #: the ends of the last that were done, µs
     senders: frozenset[str] = frozenset()  #: the processes that have sent to the lane
+    attempts: dict[str, int] = field(default_factory=dict)  #: by capture id, of those at work when a holder died
+    intents: frozenset[str] = frozenset()  #: capture ids of writes that can't be repeated and may have been made
 
 
 class LaneStore:
@@ -51,6 +55,8 @@ class LaneStore:
         self.senders = Senders(server, self._keys)
         self._clear_unready = server.register_script(CLEAR_UNREADY)
         self._journal = server.register_script(JOURNAL)
+        self._count_batch = server.register_script(COUNT_BATCH)
+        self._count_capture = server.register_script(COUNT_CAPTURE)
         self._extend = server.register_script(EXTEND)
         self._release = server.register_script(RELEASE)
         self._trim = server.register_script(TRIM)
@@ -68,7 +74,10 @@ class LaneStore:
         """Give the lane back; True where entries still wait and somebody must be hinted."""
         keys = self._keys.lane(lane)
         return bool(
-            self._release(keys=[keys.lease, keys.stream, keys.scheduled, keys.journal], args=[token, HINT_LIFETIME_MS])
+            self._release(
+                keys=[keys.lease, keys.stream, keys.scheduled, keys.journal, keys.attempts],
+                args=[token, HINT_LIFETIME_MS],
+            )
         )
 
     def read(self, lane: int, after: EntryId, count: int) -> Page:
@@ -97,13 +106,18 @@ class LaneStore:
         pipeline.hgetall(keys.journal)
         pipeline.zrange(keys.writes, 0, -1, withscores=True)
         pipeline.zrange(keys.senders, 0, -1)
-        journal, writes, senders = pipeline.execute()
+        pipeline.hgetall(keys.attempts)
+        journal, writes, senders, attempts = pipeline.execute()
         left = Left(
             writes={_writer(member): int(end) for member, end in writes},
             senders=frozenset(name.decode("utf-8", "replace") for name in senders),
+            attempts={name.decode("utf-8", "replace"): int(n) for name, n in attempts.items() if name not in _BATCH},
+            intents=frozenset(name.decode()[1:] for name in journal if name.startswith(INTENT.encode())),
         )
         for raw, line in journal.items():
             name = raw.decode("utf-8", "replace")
+            if name.startswith(INTENT):
+                continue
             if name.startswith(GAP):
                 _keep(left.openings, name, line, Opening)
             else:
@@ -111,17 +125,43 @@ class LaneStore:
         return left
 
     def write_journal(
-        self, lane: int, token: str, findings: Sequence[Finding], openings: Mapping[str, Opening] | None = None
+        self,
+        lane: int,
+        token: str,
+        findings: Sequence[Finding],
+        openings: Mapping[str, Opening] | None = None,
+        intent: str | None = None,
     ) -> bool:
-        """Keep what was found until it is committed; False where the lane is no longer held, and nothing was kept."""
+        """Keep what was found until it is committed, and the intent to replay a capture.
+
+        False where the lane is no longer held, and nothing was kept.
+        """
         keys = self._keys.lane(lane)
-        pairs = [part for found in findings for part in (found.capture_id, msgspec.json.encode(found))]
-        pairs += [part for name, found in (openings or {}).items() for part in (name, msgspec.json.encode(found))]
+        pairs = _journalled(findings, openings or {})
+        pairs += [INTENT + intent, b"1"] if intent else []
         return bool(self._journal(keys=[keys.lease, keys.journal], args=[token, *pairs]))
 
     def clear_journal(self, lane: int, names: Collection[str]) -> None:
         """Forget what is committed."""
         self._redis.hdel(self._keys.lane(lane).journal, *names)
+
+    # --- attempts
+
+    def count_batch(self, lane: int, token: str, at: str) -> int | None:
+        """Count an attempt at the batch that begins at a position; None where the lane is no longer held."""
+        keys = self._keys.lane(lane)
+        number = cast("int | None", self._count_batch(keys=[keys.lease, keys.attempts], args=[token, at]))
+        return None if number is None else int(number)
+
+    def count_capture(self, lane: int, token: str, capture_id: str) -> int | None:
+        """Count an attempt at a capture; None where the lane is no longer held."""
+        keys = self._keys.lane(lane)
+        number = cast("int | None", self._count_capture(keys=[keys.lease, keys.attempts], args=[token, capture_id]))
+        return None if number is None else int(number)
+
+    def uncount_capture(self, lane: int, capture_id: str) -> None:
+        """Forget the attempts at a capture: it is through."""
+        self._redis.hdel(self._keys.lane(lane).attempts, capture_id)
 
     # --- gaps
 
@@ -181,9 +221,13 @@ class LaneStore:
             pipeline.zremrangebyscore(keys.writes, "-inf", floor_us)
             pipeline.execute()
 
-    def mark_done(self, lane: int, cut_us: int) -> None:
-        """Write down up to where the lane is done, for whoever waits for that."""
-        self._redis.hset(self._keys.lane(lane).state, "done_us", cut_us)
+    def mark_done(self, lane: int, cut_us: int, attempted: Collection[str] = ()) -> None:
+        """Write down up to where the lane is done, for whoever waits for that, and forget the attempts at it."""
+        keys = self._keys.lane(lane)
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.hset(keys.state, "done_us", cut_us)
+        pipeline.hdel(keys.attempts, "at", "n", *attempted)
+        pipeline.execute()
 
     # --- over all lanes
 
@@ -249,7 +293,7 @@ class LaneStore:
             names = cast("list[bytes]", self._redis.zrange(lane.senders, 0, -1))
             keys += [lane.sender(name.decode()) for name in names]
             keys += [lane.stream, lane.state, lane.senders, lane.scheduled, lane.lease, lane.journal]
-            keys += [lane.gaps, lane.writes]
+            keys += [lane.gaps, lane.writes, lane.attempts]
         self._redis.delete(*keys)
 
     def producers(self) -> list[dict[str, str]]:
@@ -271,6 +315,16 @@ Kept = TypeVar("Kept", Finding, Opening)
 def _keep(kept: dict[str, Kept], name: str, line: bytes, kind: type[Kept]) -> None:
     with suppress(msgspec.MsgspecError, UnicodeDecodeError):  # another version's: it costs a replay
         kept[name] = msgspec.json.decode(line, type=kind)
+
+
+def _journalled(findings: Sequence[Finding], openings: Mapping[str, Opening]) -> list[str | bytes]:
+    """Return names and lines in turn, as a journal takes them."""
+    pairs: list[str | bytes] = []
+    for finding in findings:
+        pairs += [finding.capture_id, msgspec.json.encode(finding)]
+    for name, opening in openings.items():
+        pairs += [name, msgspec.json.encode(opening)]
+    return pairs
 
 
 def _gaps(found: Mapping[bytes, bytes], until_us: int) -> dict[str, Opening]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -21,12 +21,15 @@ from gnomon.hashing import user_digest
 from gnomon.operation import Binding
 from gnomon.serving import System
 from gnomon.tap import raised_of
-from gnomon.wire import Capture, Name, Phase, Side, encode_value
+from gnomon.wire import Capture, Phase, Side, encode_value
 from gnomon.wire import Kind as CallKind
-from ledger import Finding, KeptDifference, Opening, Outcome
+from ledger import Failure, Finding, KeptDifference, Opening, Outcome
+from worker.failures import ANSWER_BYTES, GARBAGE, OVERSIZE, failure_in, failure_of
 from worker.selection import Due
 
-_GARBAGE: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+_NO_ANSWER: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
+AMBIGUOUS: Final = "ambiguous"  #: a write that can't be repeated may have been made, and may not
+EXHAUSTED: Final = "exhausted"  #: processes died of it
 RETRIES_S: Final = (0.01, 0.05, 0.2)  # a write's waits: a locked row or a lost connection is gone by then
 LATE_LEGACY: Final = "legacy: no answer in time"
 COMPARED: Final = (Outcome.MATCH, Outcome.IGNORED, Outcome.DIVERGED, Outcome.INCONCLUSIVE)
@@ -41,11 +44,22 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     restored: bool = False  #: enhanced has this write now; its live half had failed
 
 
+class _Answer(NamedTuple):
+    """What a side did when it was replayed.
+
+    `got_through`: garbage may come of a write that was made. `failure` is how it failed, where it raised.
+    """
+
+    observation: Observation
+    got_through: bool
+    failure: Failure | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class _Stored:
     """What the replay of a write came to: its first try, and whether one of them got through."""
 
-    first: Observation
+    first: _Answer
     got_through: bool
 
 
@@ -55,6 +69,7 @@ class Replayer:
 
     operations: Mapping[str, Binding]
     timeout_s: float
+    answer_bytes: int = ANSWER_BYTES  #: of an answer's JSON form: a larger one is not read
 
     def replay(self, due: Due, *, causal: bool = False, now_us: Callable[[], int] = int) -> Replayed:
         """Deal with one capture: replay and judge, exclude, or park. Never raises.
@@ -83,32 +98,55 @@ class Replayer:
         """Replay a write, whether or not enhanced was written live: then the replay repairs what that one missed."""
         if _legacy_raised(capture):
             return _missing(_found(capture, Outcome.EXCLUDED, "legacy_raised"), capture, "legacy_raised")
+        live = capture.enhanced is not msgspec.UNSET
+        if live and not binding.idempotent:
+            return self._made_live(due, capture)
         stored = self._stored(capture, binding)
-        enhanced = stored.first if capture.enhanced is msgspec.UNSET else observed(capture.enhanced)
+        enhanced = observed(capture.enhanced) if live else stored.first.observation
         legacy = observed(capture.legacy)
         if due.late and (enhanced.exception is None or legacy.exception is not None):
             finding = _found(capture, Outcome.EXCLUDED, "late", enhanced_returned=enhanced.exception is None)
         else:
-            finding = _judged(capture, legacy, enhanced)
+            finding = _judged(capture, legacy, enhanced, failure=None if live else stored.first.failure)
         if due.late or not stored.got_through:
-            return _missing(finding, capture, "late" if due.late else "write_failed")
-        restored = capture.enhanced is not msgspec.UNSET and enhanced.exception is not None
-        return Replayed(finding=finding, restored=restored)
+            return _missing(finding, capture, "late" if due.late else _unsure(binding))
+        return Replayed(finding=finding, restored=live and enhanced.exception is not None)
+
+    def _made_live(self, due: Due, capture: Capture) -> Replayed:
+        """Deal with a write that can't be repeated and that enhanced was asked for live: it is not asked again."""
+        enhanced = observed(capture.enhanced)
+        if due.late and enhanced.exception is None:
+            return _missing(_found(capture, Outcome.EXCLUDED, "late", enhanced_returned=True), capture, "late")
+        finding = _judged(capture, observed(capture.legacy), enhanced)
+        return Replayed(finding=finding) if enhanced.exception is None else _missing(finding, capture, AMBIGUOUS)
 
     def _stored(self, capture: Capture, binding: Binding) -> _Stored:
-        """Replay a write until it gets through, four times at most and no longer than a replay may take."""
+        """Replay a write until it gets through, four times at most and no longer than a replay may take.
+
+        One that can't be repeated is tried again only where it was turned away before anything was done.
+        """
         until = time.monotonic() + self.timeout_s
-        first, got_through = self._enhanced(capture, binding)
+        first = last = self._enhanced(capture, binding)
         legacy = capture.legacy
-        refused = legacy is not msgspec.UNSET and legacy.raised is not msgspec.UNSET  # on purpose: so is enhanced to
-        for wait_s in () if got_through or refused else RETRIES_S:
-            if time.monotonic() + wait_s > until:
+        rejected = legacy is not msgspec.UNSET and legacy.raised is not msgspec.UNSET  # on purpose: so is enhanced to
+        for wait_s in () if rejected else RETRIES_S:
+            repeatable = binding.idempotent or last.failure is Failure.REFUSED
+            if last.got_through or not repeatable or time.monotonic() + wait_s > until:
                 break
             time.sleep(wait_s)
-            _, got_through = self._enhanced(capture, binding)
-            if got_through:
-                break
-        return _Stored(first, got_through or refused)
+            last = self._enhanced(capture, binding)
+        return _Stored(first, last.got_through or rejected)
+
+    def is_single(self, capture: Capture) -> bool:
+        """Tell whether replaying a capture makes a write that can't be repeated."""
+        binding = self.operations.get(capture.op)
+        return binding is not None and not binding.idempotent and capture.enhanced is msgspec.UNSET
+
+    def parked(self, due: Due, reason: str) -> Replayed:
+        """Park a capture that is not to be replayed again, for people to decide on."""
+        assert due.item.capture is not None
+        finding = _found(due.item.capture, Outcome.PARKED, reason, payload=due.item.line)
+        return _missing(finding, due.item.capture, reason if reason == AMBIGUOUS else "parked")
 
     # --- reads and generate calls
 
@@ -116,11 +154,12 @@ class Replayer:
         seen = _seen(capture)
         if len(seen) > 1:
             return _judged(capture, seen[System.LEGACY], seen[System.ENHANCED])
+        failure = None
         if System.LEGACY in seen:
-            seen[System.ENHANCED] = self._enhanced(capture, binding)[0]
+            seen[System.ENHANCED], _, failure = self._enhanced(capture, binding)
         else:
             seen[System.LEGACY] = self._legacy(capture, binding)
-        return _judged(capture, seen[System.LEGACY], seen[System.ENHANCED], replayed_us=now_us())
+        return _judged(capture, seen[System.LEGACY], seen[System.ENHANCED], failure=failure, replayed_us=now_us())
 
     def given_up(self, capture: Capture) -> Replayed:
         """Return what came of a capture whose replay was given up."""
@@ -131,15 +170,15 @@ class Replayer:
                 if live
                 else timed_out(capture, self.timeout_s)
             )
-            return _missing(finding, capture, "write_failed")
+            return _missing(finding, capture, AMBIGUOUS if self.is_single(capture) else "write_failed")
         if capture.legacy is msgspec.UNSET:
             return Replayed(finding=_found(capture, Outcome.INCONCLUSIVE, LATE_LEGACY))
         return Replayed(finding=timed_out(capture, self.timeout_s))
 
     # --- the two systems
 
-    def _enhanced(self, capture: Capture, binding: Binding) -> tuple[Observation, bool]:
-        """Call enhanced; returns what it did, and whether it got through: garbage may come of a write that was done."""
+    def _enhanced(self, capture: Capture, binding: Binding) -> _Answer:
+        """Call enhanced."""
         assert binding.enhanced is not None
         legacy = capture.legacy
         origin = None if legacy is msgspec.UNSET else observed(legacy)
@@ -150,19 +189,21 @@ class Replayer:
 
     def _legacy(self, capture: Capture, binding: Binding) -> Observation:
         """Call legacy as it was before it was wrapped: nothing of it is captured."""
-        return self._observe(binding.legacy, capture, binding)[0]
+        return self._observe(binding.legacy, capture, binding).observation
 
     def _observe(
         self, side: Callable[..., Any], capture: Capture, binding: Binding, current: EnhancedCall | None = None
-    ) -> tuple[Observation, bool]:
+    ) -> _Answer:
         args = binding.typed(msgspec.json.decode(capture.args))
         started = time.monotonic()
         try:
             value = self._result(side, args)
         except BaseException as error:
             raised = raised_of(error)
-            return Observation.raised(raised.type, raised.message, duration_ms=_since_ms(started)), False
-        return _returned(value, _since_ms(started), current.context if current else ()), True
+            observation = Observation.raised(raised.type, raised.message, duration_ms=_since_ms(started))
+            return _Answer(observation, got_through=False, failure=failure_in(error))
+        context = current.context if current else ()
+        return _Answer(_returned(value, _since_ms(started), context, self.answer_bytes), got_through=True)
 
     def _result(self, side: Callable[..., Any], args: dict[str, Any]) -> Any:
         result = side(**args)
@@ -237,12 +278,16 @@ def observed(side: Side | msgspec.UnsetType) -> Observation:
     return Observation.returned(value, duration_ms=duration_ms, context=side.context)
 
 
-def _returned(value: Any, duration_ms: float, context: tuple[str, ...]) -> Observation:
+def _returned(value: Any, duration_ms: float, context: tuple[str, ...], most_bytes: int) -> Observation:
     """Bring what a replay returned into the form live outcomes come in: through JSON and back."""
     try:
-        plain = msgspec.json.decode(encode_value(value))
-    except _GARBAGE as error:
-        return Observation.raised("Garbage", f"returned what has no JSON form: {type(error).__name__}")
+        line = encode_value(value)
+        if len(line) > most_bytes:
+            return Observation.raised(OVERSIZE, f"returned {len(line):,} bytes of JSON", duration_ms=duration_ms)
+        plain = msgspec.json.decode(line)
+    except _NO_ANSWER as error:
+        said = f"returned what has no JSON form: {type(error).__name__}"
+        return Observation.raised(GARBAGE, said, duration_ms=duration_ms)
     return Observation.returned(plain, duration_ms=duration_ms, context=context)
 
 
@@ -250,16 +295,28 @@ def _since_ms(started: float) -> float:
     return (time.monotonic() - started) * 1_000
 
 
-def _judged(capture: Capture, legacy: Observation, enhanced: Observation, *, replayed_us: int = 0) -> Finding:
+def _judged(
+    capture: Capture,
+    legacy: Observation,
+    enhanced: Observation,
+    *,
+    failure: Failure | None = None,
+    replayed_us: int = 0,
+) -> Finding:
     # read anew: what a replay did to what it was handed is no evidence
     args = msgspec.json.decode(capture.args)
     at = datetime.fromtimestamp(capture.start / 1_000_000, UTC)
     judgement = judge(capture.op, legacy, enhanced, call=Call(user=capture.user, args=args, at=at))
-    failed = judgement.verdict is Verdict.FAILED and enhanced.exception
+    reason = judgement.reason
+    if judgement.verdict is not Verdict.FAILED:
+        failure = None
+    elif enhanced.exception:
+        failure, reason = failure or failure_of(enhanced.exception.type), _why(capture, enhanced.exception.type)
     return _found(
         capture,
         _OUTCOMES[judgement.verdict],
-        _why(capture, enhanced.exception.type) if failed and enhanced.exception else judgement.reason,
+        reason,
+        failure=failure,
         differences=tuple(KeptDifference.of(capture.op, found) for found in judgement.differences),
         enhanced_returned=enhanced.exception is None,
         replayed_us=replayed_us,
@@ -300,6 +357,10 @@ def _missing(finding: Finding, capture: Capture, reason: str) -> Replayed:
     return Replayed(finding=finding, opening=opening)
 
 
+def _unsure(binding: Binding) -> str:
+    return "write_failed" if binding.idempotent else AMBIGUOUS
+
+
 def timed_out(capture: Capture, timeout_s: float) -> Finding:
     """Return the finding of a replay on enhanced that was given up."""
     failure = Difference("$", Kind.FAILURE, Severity.MAJOR, enhanced=f"no answer within {timeout_s:g} s")
@@ -307,35 +368,6 @@ def timed_out(capture: Capture, timeout_s: float) -> Finding:
         capture,
         Outcome.FAILED,
         f"timeout: no answer within {timeout_s:g} s",
+        failure=Failure.TIMEOUT,
         differences=(KeptDifference.of(capture.op, failure),),
     )
-
-
-def unreadable(due: Due) -> Finding:
-    """Return the finding of a line that is no capture."""
-    said = _said(due.item.line)
-    return Finding(
-        capture_id=due.item.order[1],
-        operation=said.op,
-        epoch=said.epoch,
-        user=said.user,
-        called_at_us=due.item.order[0],
-        outcome=Outcome.PARKED,
-        reason=due.item.reason,
-        payload=due.item.line,
-    )
-
-
-class _Said(msgspec.Struct):
-    """What an unreadable line may still say of itself, so that it is counted where it belongs."""
-
-    op: Name = "unknown"
-    epoch: Annotated[int, msgspec.Meta(ge=0, le=2**31)] = 0
-    user: str = ""
-
-
-def _said(line: bytes) -> _Said:
-    try:
-        return msgspec.json.decode(line, type=_Said)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-        return _Said()

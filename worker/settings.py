@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gnomon.errors import ConfigurationError
 from gnomon.settings import NAMESPACE_EXPECTED, REDIS_EXPECTED, namespace, redacted, redis_url
 from ledger import LedgerError, database_url
+from worker.failures import ANSWER_BYTES
 
 PREFIX: Final = "GNOMON_"
 
@@ -32,10 +33,13 @@ class WorkerSettings(BaseSettings):
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="worker processes on this host"
     )
     threads: int = Field(16, ge=1, le=256, description="replays side by side in one process")
+    answer_bytes: int = Field(
+        ANSWER_BYTES, ge=1_024, description="the largest answer of a replay, as JSON; a larger one has failed: oversize"
+    )
     replay_timeout_s: float = Field(10.0, gt=0, description="a replay that takes longer has failed")
-    # one at work takes some 110 MB with the memory systems and SQLite: what is beyond is an application's own
+    # one at work holds some 120 MB with the memory systems loaded; what comes on top is an application's own
     child_memory_mb: int = Field(
-        512, ge=0, description="a worker process that holds more is replaced between two turns; 0: however much"
+        512, ge=256, description="a worker process that holds more is replaced once its batch is through"
     )
     worker_state: Path | None = Field(
         None,

@@ -68,6 +68,12 @@ class LaneStandings:
         self._known |= standings
         self._changed |= standings
 
+    def set_back(self) -> None:
+        """Ask the ledger anew: it has set back what lay in the future."""
+        self._known.clear()
+        self._asked.clear()
+        self._stored = True
+
     def committed(self) -> None:
         """Forget what is in the ledger now."""
         self._changed.clear()

@@ -46,7 +46,8 @@ COUNTS = {
 
 
 def producer(number=0, *, flags=12, **said) -> Producer:
-    facts = {"host": f"web-{number}", "build": "b7", "clock_error_us": 400, "buffered": 3, "killed": False, "eligible": 0}
+    facts = {"host": f"web-{number}", "build": "b7", "clock_error_us": 400, "buffered": 3, "killed": False}
+    facts["eligible"] = 0
     return Producer(
         **{"id": f"p{number}", "pid": 1000 + number, "flags": flags, "silent_s": 0.1, "said": {}, **facts, **said}
     )

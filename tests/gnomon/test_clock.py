@@ -70,6 +70,15 @@ def test_a_better_answer_makes_older_stamps_no_better():
     assert clock.error_us < 1_000
 
 
+def test_a_clock_that_drifted_while_redis_was_away_says_so_of_what_it_stamped():
+    """The answer that corrects it tells how far off it was."""
+    clock = AlignedClock()
+    told(clock, SERVER_US)
+    clock.promised = True
+    assert told(clock, SERVER_US + 30_000) == 0
+    assert 30_000 < clock.error_us < 40_000
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("by_us", [HOUR_US, -HOUR_US, 1_000_000], ids=["an hour fast", "an hour slow", "a second fast"])
 def test_what_is_stamped_before_redis_answers_is_in_its_time(make, sync_pair, captures, server, by_us):

@@ -139,6 +139,16 @@ def test_more_users_than_a_query_takes_are_loaded(ledger, hold):
     assert ledger.standings([]) == {}
 
 
+def test_a_clock_that_was_set_back_takes_closings_along(ledger, hold):
+    """A gap that was closed in an hour that has not come yet would exclude everything until then."""
+    ahead = Standing(digest="a" * 16, opened_us=5, until_us=90, closed_us=90, reason="lost")
+    before = Standing(digest="b" * 16, opened_us=5, until_us=7, closed_us=8, reason="lost")
+    ledger.commit(replace(hold(ledger, 3).next(), standings=(ahead, before)))
+    ledger.commit(replace(hold(ledger, 3).next(), set_back_us=50))
+    found = ledger.standings(["a" * 16, "b" * 16])
+    assert [(found[name].until_us, found[name].closed_us) for name in sorted(found)] == [(50, 50), (7, 8)]
+
+
 def test_a_ledger_of_the_version_before_is_taken_along(empty_url):
     """Lanes that were drained before standings were kept go on where they were, and nobody is in a gap."""
     ledger = Ledger(empty_url)

@@ -16,8 +16,9 @@ from gnomon.wire import Kind as CallKind
 from ledger import Outcome
 from worker import replay
 from worker.entries import LaneItem
-from worker.replay import Replayer, timed_out, unreadable
+from worker.replay import Replayer, timed_out
 from worker.selection import Due
+from worker.unreadable import unreadable
 
 START_US = 1_790_000_000_000_000
 MASKED = mask("ann@example.com")

@@ -92,12 +92,15 @@ class Gnomon:
         timeout_s: float | None = None,
         sample: float = 1.0,
         rejects: tuple[type[BaseException], ...] = (),
+        idempotent: bool = True,
     ) -> Callable[[Callable[P, R]], Operation[P, R]]:
         """Wrap a legacy callable, sync or async, as the operation `name`.
 
         `kind` is read, write or generate; `user` names the parameter that holds the user's id; `flag` the flag that
         decides who is served by enhanced (None: nobody, ever); `sample` the share of users captured, by user, for
-        reads and generate calls; `rejects` the exceptions by which a write says no on purpose. Raises OperationError.
+        reads and generate calls; `rejects` the exceptions by which a write says no on purpose; `idempotent` whether the
+        enhanced callable of a write may be called again with the same `gnomon.call()`: where not, a worker calls it
+        once at most, and parks what may have been made or not. Raises OperationError.
         """
         checked = _checked_kind(name, kind)
         self._check_new(name)
@@ -115,6 +118,7 @@ class Gnomon:
                 timeout_s=timeout_s,
                 sample=sample,
                 rejects=rejects,
+                idempotent=idempotent,
             )
             self._bindings[name] = binding
             binding.wrapped = wrap(binding, self)

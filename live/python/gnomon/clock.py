@@ -78,6 +78,7 @@ class AlignedClock:
         if error_us > self._error_us * _DECAY:
             self._error_us *= _DECAY
             return 0
-        self._before = [held for held in self._before if held[1] > self._error_us] + [(received_ns, self._error_us)]
+        was_off_us = max(self._error_us, abs(moved_us) + error_us)  # it may have drifted while nobody answered
+        self._before = [held for held in self._before if held[1] > was_off_us] + [(received_ns, was_off_us)]
         self._error_us, self._offset_us = error_us, offset_us
         return 0

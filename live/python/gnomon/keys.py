@@ -44,6 +44,11 @@ class LaneKeys:
         return f"{self.prefix}:journal"
 
     @property
+    def attempts(self) -> str:
+        """A hash: `at` and `n`, the attempts at the batch under way; and capture id → attempts, after a crash."""
+        return f"{self.prefix}:attempts"
+
+    @property
     def gaps(self) -> str:
         """A hash user digest (`*` for everybody) → µs: since when writes of a user may be missing from the lane."""
         return f"{self.prefix}:gaps"

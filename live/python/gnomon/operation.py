@@ -46,6 +46,7 @@ class Binding:
     timeout_s: float | None = None
     sample: float = 1.0
     rejects: tuple[type[BaseException], ...] = ()
+    idempotent: bool = True
     enhanced: Callable[..., Any] | None = None
     wrapped: Callable[..., Any] = field(init=False)
     parameters: tuple[str, ...] = field(init=False)
@@ -61,6 +62,8 @@ class Binding:
             raise OperationError(self.name, f"wraps a callable, not a {type(self.legacy).__name__}")
         self.signature = inspect.signature(self.legacy)
         self._check()
+        if not self.idempotent and self.kind is not Kind.WRITE:
+            raise OperationError(self.name, "idempotent=False is for writes: nothing else is done twice")
         plain = [p for p in self.signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
         self.parameters = tuple(p.name for p in plain if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD)
         self.defaults = {p.name: p.default for p in plain if p.default is not inspect.Parameter.empty}

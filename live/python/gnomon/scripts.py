@@ -150,14 +150,30 @@ for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 
-# KEYS lease, stream, scheduled, journal · ARGV token, hint lifetime ms. Gives the lane back if it is still held, with
-# nothing in the journal of an empty lane. Returns the entries still waiting; the scheduled flag is left set where
-# somebody must be hinted.
+# KEYS lease, attempts · ARGV token, where the lane stands. Counts an attempt at the batch that begins there. Returns
+# its number; nothing where the token does not hold the lane.
+COUNT_BATCH: Final = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
+if redis.call('HGET', KEYS[2], 'at') ~= ARGV[2] then redis.call('HSET', KEYS[2], 'at', ARGV[2], 'n', 0) end
+return redis.call('HINCRBY', KEYS[2], 'n', 1)
+"""
+
+# KEYS lease, attempts · ARGV token, capture id. Counts an attempt at a capture. Returns its number; nothing where the
+# token does not hold the lane.
+COUNT_CAPTURE: Final = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
+return redis.call('HINCRBY', KEYS[2], ARGV[2], 1)
+"""
+
+# KEYS lease, stream, scheduled, journal, attempts · ARGV token, hint lifetime ms. Gives the lane back if it is still
+# held, in good order: the attempt under way was none. Nothing stays of an empty lane. Returns the entries that still
+# wait; the scheduled flag is left set where somebody must be hinted.
 RELEASE: Final = """
 local waiting = redis.call('XLEN', KEYS[2])
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
-  if waiting == 0 then redis.call('DEL', KEYS[4]) end
+  redis.call('HDEL', KEYS[5], 'at', 'n')
+  if waiting == 0 then redis.call('DEL', KEYS[4], KEYS[5]) end
 end
 if waiting == 0 then redis.call('DEL', KEYS[3]) else redis.call('SET', KEYS[3], '1', 'PX', ARGV[2]) end
 return waiting

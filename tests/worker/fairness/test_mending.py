@@ -156,10 +156,16 @@ class Replays:
         made = {"operation": "note.op", "epoch": 1, "user": "ann", "called_at_us": 1, "outcome": Outcome.MATCH}
         return Replayed(finding=Finding(capture_id=capture.id, **made))
 
+    def is_single(self, capture) -> bool:
+        return False
+
 
 class NoJournal:
     def known(self, capture_id: str) -> None:
         return None
+
+    def is_ambiguous(self, capture_id: str) -> bool:
+        return False
 
     def keep(self, findings, openings=()) -> None:
         pass

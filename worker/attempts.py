@@ -1,0 +1,118 @@
+"""Counts attempts before replays, so that a capture that kills its process does so no more than three times.
+
+Counting each capture would cost a question to Redis a replay. So a lane counts its batches, and only where a holder
+died, or lost the lane, in the middle of one does its successor count captures: each before its replay. One that was at
+work when a process died is replayed alone from then on, so that no other is blamed for it; the third attempt parks it.
+"""
+
+import threading
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from ledger import FencedError, Position
+from worker.lanes import LaneStore
+
+MOST: Final = 3  # the third attempt of a capture parks it
+CAREFUL: Final = 2  # from the second attempt at a batch on, captures are counted one by one
+
+
+class Attempts:
+    """The attempts at one lane under one lease; `left` are those that earlier holders counted, by capture."""
+
+    def __init__(self, lanes: LaneStore, lane: int, token: str, fence: int, left: Mapping[str, int]) -> None:
+        self._lanes = lanes
+        self._lane = lane
+        self._token = token
+        self._fence = fence
+        self._counted = dict(left)
+        self._lock = threading.Lock()
+        self.careful = False  #: whether captures are to be counted one by one
+
+    def begin(self, at: Position) -> None:
+        """Count an attempt at the batch that begins here; raises FencedError where the lane is held by another."""
+        number = self._lanes.count_batch(self._lane, self._token, f"{at.read}/{at.cut}")
+        if number is None:
+            raise FencedError(self._lane, self._fence)
+        self.careful = number >= CAREFUL
+
+    def suspected(self, capture_id: str) -> bool:
+        """Tell whether a capture whose attempt was just counted was at work when a process died."""
+        return self._counted.get(capture_id, 0) > 1
+
+    def count(self, capture_id: str) -> bool:
+        """Count an attempt at a capture; False where it is to be parked instead.
+
+        Raises FencedError where the lane is held by another.
+        """
+        number = self._lanes.count_capture(self._lane, self._token, capture_id)
+        if number is None:
+            raise FencedError(self._lane, self._fence)
+        with self._lock:
+            self._counted[capture_id] = number
+        return number < MOST
+
+    def through(self, capture_id: str) -> None:
+        """Forget the attempts at a capture: what came of it is kept."""
+        self._lanes.uncount_capture(self._lane, capture_id)
+        with self._lock:
+            self._counted.pop(capture_id, None)
+
+    @property
+    def counted(self) -> Collection[str]:
+        """The captures that attempts were counted of: all forgotten with the commit of their batch."""
+        with self._lock:
+            return list(self._counted)
+
+    def committed(self) -> None:
+        """Forget what was counted."""
+        with self._lock:
+            self._counted.clear()
+
+
+class Company:
+    """Lets replays of a process run side by side, or one alone."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s  # a replay that hangs is given up by then, and its thread never comes back
+        self._changed = threading.Condition()
+        self._together = 0
+        self._alone = False
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Run beside others."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone, self._patience_s)
+            self._together += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._together -= 1
+                self._changed.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Run while no other does; with one that hangs, wait for no longer than that may take."""
+        until = time.monotonic() + self._patience_s
+        with self._changed:
+            self._changed.wait_for(lambda: not self._alone, self._patience_s)
+            self._alone = True
+            self._changed.wait_for(lambda: not self._together, max(0.0, until - time.monotonic()))
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._changed.notify_all()
+
+
+@dataclass(frozen=True, slots=True)
+class Care:
+    """What is asked before a replay: whether the capture was tried too often, and who may run beside it."""
+
+    attempts: Attempts
+    company: Company
