@@ -10,7 +10,7 @@ MARKED := test-enhanced-memory test-enhanced-chat test-feature-flags test-safe-m
 SHARED := --dist worksteal --numprocesses
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format bench lock clean $(MARKED)
+.PHONY: help setup demo test chaos test-fast lint format bench lock clean $(MARKED)
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-22s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ demo: setup  ## the main job in under a minute: capture, replay, compare, report
 
 test: setup  ## every test: fast ones first, then those with real servers and workers
 	$(BIN)/python -m pytest -m "not slow" $(SHARED) 2 && $(BIN)/python -m pytest -m slow $(SHARED) 3
+
+chaos: setup  ## break everything for real, at length (an hour), and print what came of it; MARKDOWN=FILE keeps the table
+	$(BIN)/python -m pytest tests/chaos -v -m chaos $(if $(MARKDOWN),--markdown $(MARKDOWN))
 
 test-fast: setup  ## the tests that start no server
 	$(BIN)/python -m pytest -m "not slow"

@@ -230,7 +230,7 @@ def _off(found: Reconciliation | None) -> Iterator[str]:
 
 def _sums(found: InLedger | None) -> dict[str, Any]:
     if found is None:
-        names = ("eligible", "funnel", "outcomes", "operations", "imbalance", "lanes", "losses", "parked")
+        names = ("eligible", "funnel", "outcomes", "failures", "operations", "imbalance", "lanes", "losses", "parked")
         return dict.fromkeys(names)
     lanes = {
         lane: {"read": "{}-{}".format(*position.read), "done_until_us": position.cut[0]}

@@ -47,6 +47,8 @@ def show(report: Report, console: Console) -> None:
     console.print(_funnel(report))
     console.print(Rule("What became of it"))
     console.print(outcomes_table(report), "")
+    if named := [f"{count:,} {failure}" for failure, count in report.failures.items() if count]:
+        console.print(Text(f"failed: {', '.join(named)}\n", style="dim"))
     for line in report.imbalance:
         console.print(Text.assemble(("The sums are not exact: ", "bold red"), plain(line)))
     if report.reasons:

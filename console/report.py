@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from gnomon import Kind
-from ledger import COUNTED, Group, Ledger, Loss, OperationSums, Outcome
+from ledger import COUNTED, Failure, Group, Ledger, Loss, OperationSums, Outcome
 from rollout import Decision, Policy, decide
 from rollout.gathering import gather
 
@@ -38,6 +38,11 @@ class Sums:
         return {**{str(outcome): totals[outcome] for outcome in COUNTED}, str(Outcome.PENDING): pending}
 
     @property
+    def failures(self) -> dict[str, int]:
+        """How the failed calls failed, all five ways."""
+        return _failures(sum((sums.failures for sums in self.operations.values()), Counter()))
+
+    @property
     def imbalance(self) -> list[str]:
         """What does not add up: one sentence for each sum that is not exact."""
         found = []
@@ -53,6 +58,7 @@ class Sums:
             "eligible": self.eligible,
             "funnel": self.funnel,
             "outcomes": self.outcomes,
+            "failures": self.failures,
             "operations": {name: _operation(sums) for name, sums in self.operations.items()},
         }
 
@@ -85,7 +91,15 @@ class Report(Sums):
 
 def _operation(sums: OperationSums) -> dict[str, Any]:
     counted = {str(outcome): sums.outcomes[outcome] for outcome in COUNTED}
-    return {"eligible": sums.eligible, "outcomes": {**counted, str(Outcome.PENDING): sums.pending}}
+    return {
+        "eligible": sums.eligible,
+        "outcomes": {**counted, str(Outcome.PENDING): sums.pending},
+        "failures": _failures(sums.failures),
+    }
+
+
+def _failures(counts: Counter[str]) -> dict[str, int]:
+    return {str(failure): counts[failure] for failure in Failure}
 
 
 def group_as_json(group: Group) -> dict[str, Any]:

@@ -74,6 +74,11 @@ class Ledger:
         position = Position((row.read_ms, row.read_seq), (row.cut_us, row.cut_id))
         return Hold(row.fence, position, row.standings, seen, row.retrying)
 
+    def fence(self, lane: int) -> int:
+        """Return how often a lane was taken over; 0 for one that never was."""
+        with answering(self._engine), self._reading.connect() as connection:
+            return connection.scalar(select(LaneRow.fence).where(LaneRow.lane == lane)) or 0
+
     def standings(self, digests: Collection[str]) -> dict[str, Standing]:
         """Return where users stand, by digest; who was never given a standing is left out."""
         wanted = sorted(digests)

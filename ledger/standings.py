@@ -56,6 +56,10 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
             return self
         return msgspec.structs.replace(self, opened_us=since_us, until_us=until_us, reason=reason)
 
+    def opening(self) -> Opening:
+        """Return the gap as one that was just found."""
+        return Opening(digest=self.digest, since_us=self.opened_us, until_us=max(self.until_us, 1), reason=self.reason)
+
     def closed(self, at_us: int) -> "Standing":
         """Return the standing once everything was found in enhanced: at a moment, or 0, before any replay."""
         return msgspec.structs.replace(self, closed_us=at_us)

@@ -15,7 +15,7 @@ from typing import Final
 from ledger import FencedError, Position
 from worker.lanes import LaneStore
 
-MOST: Final = 3  # the third attempt of a capture parks it
+MOST: Final = 3  # the third attempt at a capture that is counted is not made: it is parked
 CAREFUL: Final = 2  # from the second attempt at a batch on, captures are counted one by one
 
 
@@ -39,20 +39,20 @@ class Attempts:
         self.careful = number >= CAREFUL
 
     def suspected(self, capture_id: str) -> bool:
-        """Tell whether a capture whose attempt was just counted was at work when a process died."""
-        return self._counted.get(capture_id, 0) > 1
+        """Tell whether a capture was at work when a process died."""
+        return self._counted.get(capture_id, 0) > 0
 
-    def count(self, capture_id: str) -> bool:
-        """Count an attempt at a capture; False where it is to be parked instead.
+    def exhausted(self, capture_id: str) -> bool:
+        """Tell whether a capture is to be parked: one more attempt would be one too many."""
+        return self._counted.get(capture_id, 0) >= MOST - 1
 
-        Raises FencedError where the lane is held by another.
-        """
+    def count(self, capture_id: str) -> None:
+        """Count an attempt at a capture, right before it; raises FencedError where the lane is held by another."""
         number = self._lanes.count_capture(self._lane, self._token, capture_id)
         if number is None:
             raise FencedError(self._lane, self._fence)
         with self._lock:
             self._counted[capture_id] = number
-        return number < MOST
 
     def through(self, capture_id: str) -> None:
         """Forget the attempts at a capture: what came of it is kept."""

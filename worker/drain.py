@@ -36,6 +36,7 @@ IN_FLIGHT: Final = 64  # replays of one process, running and queued, before no f
 TURN_S: Final = 10.0  # then others may have the process; long enough to keep hints rare
 IDLE_S: Final = 0.1  # between two looks at a watermark that holds everything back; beats come every 0.25 s
 HAND_BACK_S: Final = 30.0  # a Redis that restarts is back by then
+RESUME_S: Final = 3.0  # they look for it ten times a second
 STOP_S: Final = 1.0  # when the worker stops, for batches to come through: those of fast replays do
 CUT_SHORT_S: Final = 4.0  # and then for the replays under way, without the captures behind them
 SETTLE_S: Final = 2.0  # a drain whose turn is over waits no longer for a watermark; a beat is due every 0.25 s
@@ -87,6 +88,7 @@ class Drain:
             self._hint(lane)  # for whoever goes on
             return self.counts
         try:
+            self._let_others_go_on(lane)
             if not self._take(lane):
                 self.counts["elsewhere"] += 1
                 return self.counts
@@ -101,6 +103,14 @@ class Drain:
         finally:
             self._hand_back()
         return self.counts
+
+    def _let_others_go_on(self, lane: int) -> None:
+        """Where Redis has just started, wait for those who held the lane: only they know what it has forgotten."""
+        until = time.monotonic() + RESUME_S
+        if self._lanes.lookout.is_young(RESUME_S) and self._ledger.fence(lane):
+            while time.monotonic() < until and self._lanes.lookout.is_young(RESUME_S) and not self._stopping():
+                self._turned()
+                time.sleep(IDLE_S)
 
     def _is_over(self, until: float) -> bool:
         return time.monotonic() >= until or bool(self.abandoned) or self._stopping() or self._spent()
@@ -140,6 +150,7 @@ class Drain:
             done_writes=DoneWrites(left.writes),
             entries=LaneEntries(hold.seen, hold.position),
             retries=Retries(lane=lane, hold=hold, ledger=self._ledger, journal=journal),
+            doubted_us=left.doubted_us if hold.fence > 1 else 0,
             forgotten=not left.senders.issuperset(hold.seen),
             count=self._count,
         )
@@ -246,14 +257,30 @@ class Drain:
         try:
             yield
         except FencedError:
-            self._drop(held)
+            self._lose(held)
 
-    def _drop(self, held: HeldLane) -> None:
-        """Forget a lane that another worker has: its batch counts nowhere, the other one replays it."""
+    def _lose(self, held: HeldLane) -> None:
+        """Let go of a lane whose lease is gone.
+
+        Where another worker has it, the batch counts nowhere, and that one replays it. Where Redis has forgotten the
+        lease, and who knows what else, the next holder gets what was found.
+        """
         log.warning("drain.fenced", lane=held.number, fence=held.fence)
+        try:
+            if held.busy:
+                self._give_back(held)
+        except FencedError:
+            pass
         self._held.pop(held.number, None)
         held.fanout.drop()
         self.counts["fenced"] += 1
+
+    def _give_back(self, held: HeldLane) -> None:
+        """Give a lane back in the midst of a batch; raises FencedError where another has taken it over."""
+        self._cut_short([held])
+        held.regain()
+        held.put_aside(again=True)
+        self._release(held)
 
     def _release(self, held: HeldLane) -> None:
         more = held.release()
@@ -273,9 +300,10 @@ class Drain:
             try:
                 with self._fencing(held):
                     if self._interrupted and held.busy:
-                        held.put_aside(again=True)
-                    self._release(held)
-            except (redis.RedisError, OSError) as error:
+                        self._give_back(held)
+                    else:
+                        self._release(held)
+            except (redis.RedisError, OSError, LedgerError) as error:
                 if time.monotonic() > until or self._stopping():
                     log.warning("drain.leases_left", lanes=len(self._held), error=type(error).__name__)
                     return

@@ -14,9 +14,8 @@ from typing import Final
 import structlog
 
 from gnomon.hashing import user_digest
-from gnomon.readiness import EVERYBODY
 from gnomon.wire import Capture, Kind, Phase
-from ledger import Finding, LaneCommit, Ledger, Opening, Position, Standing
+from ledger import FencedError, Finding, LaneCommit, Ledger, Position
 from worker.attempts import Attempts
 from worker.entries import AHEAD_US, LaneEntry
 from worker.jobs import Fanout
@@ -27,8 +26,8 @@ from worker.looking import Look
 from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span, Writer, producer_of
 from worker.replay import COMPARED, superseded
 from worker.retries import Retries
-from worker.selection import Due, Selection, captures_of, select, with_fairness
-from worker.standings import LaneStandings
+from worker.selection import Due, Selection, captures_of, select, with_doubt, with_fairness
+from worker.standings import LaneStandings, since_of
 from worker.unreadable import unreadable
 
 READ_ENTRIES: Final = 64  # about 500 captures of busy traffic: one commit of 5 to 10 ms
@@ -45,6 +44,7 @@ class _Batch:
 
     selection: Selection
     chosen: list[LaneEntry]
+    keeps: bool = False  #: its entries stay in the lane for now: what is not done may lie between them
     findings: list[Finding] | None = None
 
 
@@ -69,6 +69,8 @@ class HeldLane:
     forgotten: bool = False  #: Redis does not know of everybody who has sent to this lane, as the ledger does
     look_at: float = 0.0  #: when it is worth looking again, on the monotonic clock
     _batch: _Batch | None = None
+    doubted_us: int = 0  #: up to when captures may have been replayed by somebody whose journal is gone
+    _aside: bool = False  # a batch was left to the next holder
     _dual: bool = False  # a user was written to both sides, or served by enhanced
     _extended: float = field(default_factory=time.monotonic)
 
@@ -115,13 +117,18 @@ class HeldLane:
         if self.forgotten and not self._is_back(look):
             return False
         cut, gaps = self._read_on(look.cut_us, look.error_us)
+        if self.entries.strays(self.position.cut[0] - AHEAD_US, look.now_us + AHEAD_US):
+            look = self.lanes.lookout.look()  # the clock may have been set since the first
+            cut, more = self._read_on(look.cut_us, look.error_us)
+            gaps = gaps or more
         narrow, look = look.error_us, self._widened(look)
         cut -= look.error_us - narrow
         self.standings.look(look, self.entries, gaps=gaps)
         if retried := self.retries.select(self.position):
             self._start(retried, [], look)
             return True
-        if look.now_us < self.position.cut[0] - AHEAD_US:
+        ahead_us = look.now_us + AHEAD_US
+        if self.position.cut[0] > ahead_us or self.entries.strays(0, ahead_us):
             return self._begin_anew(look)
         chosen = list(self.entries.waiting)
         selection = select(chosen, self.position, cut, limit=BATCH_CAPTURES)
@@ -133,11 +140,11 @@ class HeldLane:
         self._forget(selection, chosen)  # a crash may have come between a commit and its trim
         return False
 
-    def _start(self, selection: Selection, chosen: list[LaneEntry], look: Look) -> None:
+    def _start(self, selection: Selection, chosen: list[LaneEntry], look: Look, *, newest_us: int = 0) -> None:
         self.attempts.begin(self.position)
-        self._batch = _Batch(self._fair(selection, look), chosen)
+        self._batch = _Batch(self._fair(selection, look), chosen, keeps=bool(newest_us))
         by_user = self._batch.selection.by_user
-        self.fanout.start(by_user, self.standings.of(by_user))
+        self.fanout.start(by_user, self.standings.of(by_user), newest_us=newest_us)
 
     def _begin_anew(self, look: Look) -> bool:
         """Go on in a lane whose clock was set back: first all that was captured before that, then from the beginning.
@@ -146,10 +153,11 @@ class HeldLane:
         taken back once nothing is in the lane any more that it says is done.
         """
         self._read_to(FOREVER_US, 0)
-        old = self.entries.from_ahead(look.now_us + AHEAD_US)
+        ahead_us = look.now_us + AHEAD_US
+        old = self.entries.from_ahead(ahead_us, known=self.position.cut[0] > ahead_us)
         selection = select(old, self.position, FOREVER_US, limit=BATCH_CAPTURES)
         if selection.count:
-            self._start(selection, old, look)
+            self._start(selection, old, look, newest_us=self.entries.newest_us + AHEAD_US)
             return True
         self.lanes.remove(self.number, old)
         self.entries.keep(old, ())
@@ -183,7 +191,7 @@ class HeldLane:
         """Wait, where Redis has lost everything, until live processes have had the time to send it again."""
         if self.lanes.lookout.is_young():
             return False
-        self.forgotten = False
+        self.forgotten, self.doubted_us = False, look.now_us
         self._read_on(look.cut_us, look.error_us)
         self.entries.expect(self.lanes.senders.changed([self.number]).of(self.number), look.now_us)
         return True
@@ -191,6 +199,8 @@ class HeldLane:
     def _fair(self, selection: Selection, look: Look) -> Selection:
         known = self._writes()
         before = self._writes_before(selection, look.error_us)
+        if self.doubted_us:
+            selection = with_doubt(selection, known, self.doubted_us)
         return with_fairness(selection, known, before, error_us=look.error_us, now_us=look.now_us)
 
     def _writes(self) -> dict[str, list[Capture]]:
@@ -237,7 +247,8 @@ class HeldLane:
         findings = self.retries.settled((*batch.findings, *map(unreadable, batch.selection.unreadable)))
         self._commit(batch.selection, batch.chosen, findings)
         self._batch = None
-        self._forget(batch.selection, batch.chosen)
+        if not batch.keeps:
+            self._forget(batch.selection, batch.chosen)
         return True
 
     def _doubtful(self, batch: _Batch, look: Look) -> dict[str, Finding]:
@@ -251,7 +262,7 @@ class HeldLane:
         self, findings: Sequence[Finding], doubtful: Mapping[str, Finding], replayed_us: int, look: Look
     ) -> list[Finding]:
         gaps = self.standings.look(look, self.entries, gaps=self._read_to(replayed_us, look.error_us))
-        writes, lost = self._writes(), _since(gaps)
+        writes, lost = self._writes(), since_of(gaps)
         overlaps = {user: Overlaps(map(Span.of, found), look.error_us) for user, found in writes.items()}
         late: set[str] = set()
         for capture in captures_of(self.entries.waiting):
@@ -272,6 +283,15 @@ class HeldLane:
             if len(page.entries) < READ_ENTRIES or self.entries.watermark - error_us >= moment_us:
                 return page.gaps
 
+    def regain(self) -> None:
+        """Take the lease again where it is gone: it ran out, or Redis has forgotten it.
+
+        Raises FencedError where another has taken the lane over since.
+        """
+        if self.ledger.fence(self.number) != self.fence:
+            raise FencedError(self.number, self.fence)
+        self.lanes.regain(self.number, self.token)
+
     def put_aside(self, *, again: bool = False) -> None:
         """Leave a batch to whoever holds the lane next: nothing of it that is through is replayed again.
 
@@ -284,8 +304,8 @@ class HeldLane:
             batch.findings = self.fanout.leave()
             self.standings.take(self.fanout.standings)
         fresh = [finding for finding in batch.findings if again or self.journal.known(finding.capture_id) is None]
-        self.journal.keep(fresh, [_reopened(standing) for standing in self.standings.changed if standing.is_open])
-        self._batch = None
+        self.journal.keep(fresh, [standing.opening() for standing in self.standings.changed if standing.is_open])
+        self._batch, self._aside = None, True
         self._clear_unready()
 
     # --- the commit
@@ -343,23 +363,12 @@ class HeldLane:
 
     def release(self) -> bool:
         """Give the lane back; True where somebody must be asked to drain what is left."""
-        return self.lanes.release(self.number, self.token)
+        return self.lanes.release(self.number, self.token, aside=self._aside)
 
 
 def _began_by(due: Due, moment_us: int) -> bool:
     capture = due.item.capture
     return capture is not None and capture.kind is not Kind.WRITE and capture.start <= moment_us
-
-
-def _since(gaps: Sequence[Opening]) -> Callable[[str], float]:
-    """Return what tells since when a write of a user may be missing: for ever later where nothing was lost."""
-    since: dict[str, int] = {}
-    for gap in gaps:
-        since[gap.digest] = min(gap.since_us, since.get(gap.digest, gap.since_us))
-    if not since:
-        return lambda _: float("inf")
-    everybody = since.get(EVERYBODY, float("inf"))
-    return lambda user: min(everybody, since.get(user_digest(user), everybody))
 
 
 def _last_writes(selection: Selection) -> dict[Writer, int]:
@@ -375,12 +384,3 @@ def _last_writes(selection: Selection) -> dict[Writer, int]:
             digest = user_digest(user)
             done |= {(digest, producer): end for producer, end in ends.items()}
     return done
-
-
-def _reopened(standing: Standing) -> Opening:
-    return Opening(
-        digest=standing.digest,
-        since_us=standing.opened_us,
-        until_us=max(standing.until_us, 1),
-        reason=standing.reason,
-    )

@@ -9,8 +9,8 @@ from typing import Final
 
 from gnomon.hashing import user_digest
 from gnomon.wire import Capture, Kind
-from ledger import FencedError, Finding, Opening, Standing
-from worker.attempts import Care
+from ledger import Finding, Opening, Standing
+from worker.attempts import Attempts, Care
 from worker.journal import Journal
 from worker.mending import Mended, Mender
 from worker.pool import ReplayPool
@@ -35,6 +35,7 @@ class UserJob:
         care: Care | None = None,
         *,
         standing: Standing | None = None,
+        newest_us: int = 0,
         unkept: Sequence[Finding] = (),
         openings: Sequence[Opening] = (),
     ) -> None:
@@ -43,6 +44,7 @@ class UserJob:
         self._journal = journal
         self._mender = mender
         self._care = care
+        self._newest_us = newest_us
         self._unkept = list(unkept)  # found since the journal was last written
         self._openings = list(openings)  # and the gaps that came with it
         self._lock = threading.Lock()
@@ -64,24 +66,33 @@ class UserJob:
                 break
             capture = due.item.capture
             assert capture is not None
-            known = self._journal.known(capture.id)
-            if known is not None:
-                replayed = Replayed(finding=known)
-            elif self._journal.is_ambiguous(capture.id):
-                replayed = self._replayer.parked(due, AMBIGUOUS)
-            elif not self._counted(capture):
-                replayed = self._replayer.parked(due, EXHAUSTED)
-            elif self._mended(capture):
-                replayed = self._replayed(due, capture)
-            else:
-                break
-            if not self._take(replayed, capture):
+            replayed = self._without_replay(due, capture) or self._attempted(due, capture)
+            if replayed is None or not self._take(replayed, capture):
                 break
         return self._findings
 
-    def _counted(self, capture: Capture) -> bool:
-        """Count an attempt, where a process has died in this batch before; False where there have been too many."""
-        return self._care is None or not self._care.attempts.careful or self._care.attempts.count(capture.id)
+    def _without_replay(self, due: Due, capture: Capture) -> Replayed | None:
+        """Return what came of a capture that is not to be replayed: it was, or must not be again."""
+        known = self._journal.known(capture.id)
+        if known is not None:
+            return Replayed(finding=known)
+        if self._journal.is_ambiguous(capture.id):
+            return self._replayer.parked(due, AMBIGUOUS)
+        if self._careful and self._careful.exhausted(capture.id):
+            return self._replayer.parked(due, EXHAUSTED)
+        return None
+
+    def _attempted(self, due: Due, capture: Capture) -> Replayed | None:
+        """Replay a capture; None where nobody waits for that any more."""
+        with self._company(capture):
+            if self._careful:
+                self._careful.count(capture.id)
+            return self._replayed(due, capture) if self._mended(capture) else None
+
+    @property
+    def _careful(self) -> Attempts | None:
+        """Where attempts are counted; None where no process has died in this batch before."""
+        return self._care.attempts if self._care is not None and self._care.attempts.careful else None
 
     def _let_go(self) -> tuple[list[Finding], list[Opening]]:
         found, openings = (self._unkept, self._openings)
@@ -95,7 +106,9 @@ class UserJob:
             return True
         self._mending, self._began = True, time.monotonic()
         start_us = self._first_start(capture)
-        mended = self._mender.mend(capture.user, standing, start_us, lambda gap: self._journal.keep((), [gap]))
+        mended = self._mender.mend(
+            capture.user, standing, start_us, lambda gap: self._journal.keep((), [gap]), newest_us=self._newest_us
+        )
         return self._take_mended(mended)
 
     def _first_start(self, capture: Capture) -> int:
@@ -119,17 +132,15 @@ class UserJob:
             # a write may change what reads before it would see if they had to be replayed again
             self._journal.keep(*self._let_go())
         causal = self.standing is not None and self.standing.excludes(capture.start, capture.end)
-        with self._company(capture):
-            self._began = time.monotonic()
-            replayed = self._replayer.replay(due, causal=causal, now_us=self._mender.now_us)
-        careful = self._care.attempts if self._care is not None and self._care.attempts.careful else None
-        if capture.kind is not Kind.WRITE or single or careful:
+        self._began = time.monotonic()
+        replayed = self._replayer.replay(due, causal=causal, now_us=self._mender.now_us)
+        if capture.kind is not Kind.WRITE or single or self._careful:
             self._unkept.append(replayed.finding)
             self._openings += [replayed.opening] if replayed.opening else []
-        if single or careful:
+        if single or self._careful:
             self._journal.keep(*self._let_go())
-        if careful:
-            careful.through(capture.id)
+        if self._careful:
+            self._careful.through(capture.id)
         return replayed
 
     def _company(self, capture: Capture) -> AbstractContextManager[None]:
@@ -197,6 +208,7 @@ class UserJob:
             self._mender,
             self._care,
             standing=self.standing,
+            newest_us=self._newest_us,
             unkept=unkept,
             openings=self._openings,
         )
@@ -220,13 +232,30 @@ class Fanout:
         self.cleared: dict[str, int] = {}  #: digest → µs: no older exception of that user is needed
         self.abandoned = 0  #: threads that were left to themselves
 
-    def start(self, users: Mapping[str, Sequence[Due]], standings: Mapping[str, Standing] | None = None) -> None:
-        """Begin a batch: captures by user, and where the users stand of whom anything is known."""
+    def start(
+        self,
+        users: Mapping[str, Sequence[Due]],
+        standings: Mapping[str, Standing] | None = None,
+        *,
+        newest_us: int = 0,
+    ) -> None:
+        """Begin a batch: captures by user, and where the users stand of whom anything is known.
+
+        `newest_us`: captures of the lane may have begun as late as this, whatever the clock says; 0 where none has.
+        """
         self._findings, self.standings, self.cleared = [], {}, {}
         self._before = standings or {}
         for user, dues in users.items():
             standing = self._before.get(user)
-            job = UserJob(dues, self._replayer, self._journal, self._mender, self._care, standing=standing)
+            job = UserJob(
+                dues,
+                self._replayer,
+                self._journal,
+                self._mender,
+                self._care,
+                standing=standing,
+                newest_us=newest_us,
+            )
             self._running[self._pool.submit(job)] = job
 
     @property
@@ -274,17 +303,11 @@ class Fanout:
             job.cut_short = not future.cancel()
 
     def leave(self) -> list[Finding]:
-        """End the batch where it is, and return what was found; what still runs is not waited for.
-
-        Raises FencedError where a user's job found that the lane is held by another.
-        """
+        """End the batch where it is, and return what was found; what still runs is not waited for."""
         running, self._running = self._running, {}
         for future, job in running.items():
-            if future.cancelled():
-                continue
-            if future.done() and isinstance(fenced := future.exception(), FencedError):
-                raise fenced
-            self._end(job, job.leave())
+            if not future.cancelled():
+                self._end(job, job.leave())
         return self._findings
 
     def drop(self) -> None:

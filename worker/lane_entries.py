@@ -26,6 +26,8 @@ class LaneEntries:
         self._read = position.read
         self._here: set[tuple[str, int]] = set()  # senders' numbers of those that wait
         self._highest: defaultdict[str, int] = defaultdict(int)
+        self._fresh: defaultdict[str, dict[int, EntryId]] = defaultdict(dict)  # not looked through for holes yet
+        self._whole: dict[str, int] = {}  # up to where each was
         self._gaps: list[Opening] = []
 
     @property
@@ -43,6 +45,11 @@ class LaneEntries:
         """How far apart the clocks may be that the captures here were stamped by."""
         return 2 * max((entry.error_us for entry in self.waiting), default=0)
 
+    @property
+    def newest_us(self) -> int:
+        """The latest place of what waits; 0 where nothing does."""
+        return max((item.order[0] for entry in self.waiting for item in entry.items), default=0)
+
     def take(self, entries: Iterable[LaneEntry]) -> None:
         """Take in what was read on."""
         self.waiting += [self._marked(entry) for entry in entries]
@@ -57,8 +64,7 @@ class LaneEntries:
         seen = self._seen.get(producer, NONE_SEEN)
         if seen.has(number):
             return replace(entry, known=True)
-        if number > max(seen.read, self._highest[producer]) + 1:
-            self._miss((entry.id[0] + 1) * 1_000)
+        self._fresh[producer][number] = entry.id
         self._highest[producer] = max(number, self._highest[producer])
         return entry
 
@@ -72,13 +78,33 @@ class LaneEntries:
         self._gaps.append(Opening(digest=EVERYBODY, since_us=0, until_us=until_us, reason="lost"))
 
     def take_gaps(self) -> list[Opening]:
-        """Hand over the gaps that missing entries have opened."""
+        """Hand over the gaps that missing entries have opened; what was read out of order is not missing."""
+        fresh, self._fresh = self._fresh, defaultdict(dict)
+        for producer, numbers in fresh.items():
+            self._look_for_holes(producer, numbers)
         found, self._gaps = self._gaps, []
         return found
 
-    def from_ahead(self, moment_us: int) -> list[LaneEntry]:
-        """Return the entries of a time before the clock was set back: read before, or from the future."""
-        return [entry for entry in self.waiting if entry.known or any(i.order[0] > moment_us for i in entry.items)]
+    def _look_for_holes(self, producer: str, numbers: Mapping[int, EntryId]) -> None:
+        last = max(self._seen.get(producer, NONE_SEEN).read, self._whole.get(producer, 0))
+        for number in sorted(numbers):
+            if number > last + 1:
+                self._miss((numbers[number][0] + 1) * 1_000)
+            last = max(last, number)
+        self._whole[producer] = last
+
+    def strays(self, earliest_us: int, latest_us: int) -> bool:
+        """Tell whether something that was not read before is of a time outside of these moments."""
+        fresh = (item for entry in self.waiting if not entry.known for item in entry.items)
+        return any(not earliest_us <= item.order[0] <= latest_us for item in fresh)
+
+    def from_ahead(self, moment_us: int, *, known: bool) -> list[LaneEntry]:
+        """Return the entries of a time before the clock was set back: from the future; `known`: or read before."""
+        return [
+            entry
+            for entry in self.waiting
+            if (known and entry.known) or any(item.order[0] > moment_us for item in entry.items)
+        ]
 
     def seen_with(self, chosen: Iterable[LaneEntry]) -> dict[str, Seen]:
         """Return what is read of each process once these entries are, where that is more than before."""

@@ -42,6 +42,7 @@ class Left:
     writes: dict[Writer, int] = field(default_factory=dict)  #: the ends of the last that were done, µs
     senders: frozenset[str] = frozenset()  #: the processes that have sent to the lane
     attempts: dict[str, int] = field(default_factory=dict)  #: by capture id, of those at work when a holder died
+    doubted_us: int = 0  #: up to when captures may have been replayed and their findings forgotten, by Redis; 0: none
     intents: frozenset[str] = frozenset()  #: capture ids of writes that can't be repeated and may have been made
 
 
@@ -70,13 +71,20 @@ class LaneStore:
         """Hold the lane for longer; False where it is no longer held."""
         return bool(self._extend(keys=[self._keys.lane(lane).lease], args=[token, LEASE_MS]))
 
-    def release(self, lane: int, token: str) -> bool:
-        """Give the lane back; True where entries still wait and somebody must be hinted."""
+    def regain(self, lane: int, token: str) -> None:
+        """Hold a lane again whose lease is gone, whoever has it: only for one that the ledger knows as its holder."""
+        self._redis.set(self._keys.lane(lane).lease, token, px=LEASE_MS)
+
+    def release(self, lane: int, token: str, *, aside: bool = False) -> bool:
+        """Give the lane back; True where entries still wait and somebody must be hinted.
+
+        `aside`: in the midst of a batch, of which the journal tells; its entries may have to be sent again.
+        """
         keys = self._keys.lane(lane)
         return bool(
             self._release(
                 keys=[keys.lease, keys.stream, keys.scheduled, keys.journal, keys.attempts],
-                args=[token, HINT_LIFETIME_MS],
+                args=[token, HINT_LIFETIME_MS, int(aside)],
             )
         )
 
@@ -95,9 +103,13 @@ class LaneStore:
         self._trim(keys=[keys.stream, keys.state], args=[spelled(keep_from), trimmed_bytes])
 
     def remove(self, lane: int, entries: Sequence[LaneEntry]) -> None:
-        """Remove entries that are done, wherever they lie."""
-        if entries:
-            self._redis.xdel(self._keys.lane(lane).stream, *[spelled(entry.id) for entry in entries])
+        """Remove entries that are done, in the order of their ids, wherever they lie."""
+        if not entries:
+            return
+        stream, last = self._keys.lane(lane).stream, entries[-1]
+        self._redis.xdel(stream, *[spelled(entry.id) for entry in entries])
+        if not self._redis.xrange(stream, max=spelled(last.id), count=1):
+            self.trim(lane, (last.id[0], last.id[1] + 1), last.appended)
 
     def left(self, lane: int) -> Left:
         """Return what earlier holders of the lane found and did not commit, and the last writes that were done."""
@@ -107,11 +119,13 @@ class LaneStore:
         pipeline.zrange(keys.writes, 0, -1, withscores=True)
         pipeline.zrange(keys.senders, 0, -1)
         pipeline.hgetall(keys.attempts)
-        journal, writes, senders, attempts = pipeline.execute()
+        pipeline.get(keys.forgot)
+        journal, writes, senders, attempts, forgot = pipeline.execute()
         left = Left(
             writes={_writer(member): int(end) for member, end in writes},
             senders=frozenset(name.decode("utf-8", "replace") for name in senders),
             attempts={name.decode("utf-8", "replace"): int(n) for name, n in attempts.items() if name not in _BATCH},
+            doubted_us=int(forgot or 0),
             intents=frozenset(name.decode()[1:] for name in journal if name.startswith(INTENT.encode())),
         )
         for raw, line in journal.items():
@@ -181,6 +195,7 @@ class LaneStore:
                 if found:
                     kept = {name: msgspec.json.encode(opening) for name, opening in found.items()}
                     pipeline.hset(keys.journal, mapping=kept)  # type: ignore[arg-type]  # bytes are values too
+                    pipeline.persist(keys.journal)
                 pipeline.delete(keys.gaps)
                 try:
                     pipeline.execute()

@@ -111,9 +111,12 @@ class Lookout:
         assert self._offset_us is not None
         return _monotonic_us() + self._offset_us
 
-    def is_young(self) -> bool:
-        """Tell whether Redis has started so lately that live processes may not have found it again."""
-        return int(self._redis.info("server")["uptime_in_seconds"]) * 1_000 <= BEAT_LIFETIME_MS
+    def is_young(self, within_s: float = BEAT_LIFETIME_MS / 1_000) -> bool:
+        """Tell whether Redis has started so lately that others, such as live processes, may not have found it again.
+
+        It tells its age by its clock, which may have been set since: nobody is younger than nothing.
+        """
+        return 0 <= int(self._redis.info("server")["uptime_in_seconds"]) <= within_s
 
     def dead(self) -> list[DeadProducer]:
         """Return the processes that died within the last two hours."""
@@ -147,9 +150,9 @@ class Lookout:
         names = [keys.producer(""), *shared]
         args = ["", 0, 0, *self._known, 0, 0]
         while True:
-            pipeline = self._redis.pipeline(transaction=False)
+            pipeline = self._redis.pipeline()  # of one moment: whom the watermark does not wait for is among the dead
             pipeline.evalsha(self._beat.sha, len(names), *names, *args)
-            pipeline.hgetall(keys.dead)  # behind it: whom the watermark no longer waits for is in there
+            pipeline.hgetall(keys.dead)
             try:
                 answer, dead = pipeline.execute()
             except NoScriptError:  # a fresh Redis

@@ -53,15 +53,19 @@ class Mender:
             self._failed.clear()
         self._failed[standing.digest] = time.monotonic()
 
-    def mend(self, user: str, standing: Standing, start_us: int, keep: Callable[[Opening], None]) -> Mended:
+    def mend(
+        self, user: str, standing: Standing, start_us: int, keep: Callable[[Opening], None], *, newest_us: int = 0
+    ) -> Mended:
         """Verify a user in a gap before a capture that began at `start_us` is replayed; repair where need be.
+
+        `newest_us`: what waits to be replayed began before this; it may lie ahead of a clock that was set back.
 
         `keep` writes down, before enhanced is changed, that the user is in a gap: whoever takes over after a crash must
         not take the repaired data for what the replays had come to. Raises FencedError where that is refused.
         """
         assert self._user_data is not None
         try:
-            mended = _Attempt(self._user_data, self.now_us, user, start_us).run(standing, keep)
+            mended = _Attempt(self._user_data, self.now_us, user, start_us, newest_us).run(standing, keep)
         except FencedError:
             raise
         except Exception as error:  # the application's; its message may hold personal data
@@ -78,6 +82,7 @@ class _Attempt:
     now_us: Callable[[], int]
     user: str
     start_us: int
+    newest_us: int
 
     def run(self, standing: Standing, keep: Callable[[Opening], None]) -> Mended:
         before_us = self.start_us - CLOCKS_US
@@ -86,7 +91,7 @@ class _Attempt:
             return Mended(standing.closed(0))  # nothing was done to enhanced: nothing need be excluded
         began_us = self.now_us()
         if not new and self._verified():
-            return Mended(standing.closed(self.now_us()), began_us)
+            return Mended(standing.closed(self._now_us()), began_us)
         return self._repaired(standing, keep, before_us if new else standing.until_us + CLOCKS_US)
 
     def _repaired(self, standing: Standing, keep: Callable[[Opening], None], bound_us: int) -> Mended:
@@ -97,10 +102,14 @@ class _Attempt:
         added = self.user_data.repair(self.user)
         log.info("mend.repaired", user=standing.digest, reason=standing.reason, memories=added)
         if self._verified():
-            return Mended(standing.closed(self.now_us()), began_us)
+            return Mended(standing.closed(self._now_us()), began_us)
         if self._verified(bound_us):
-            return Mended(standing.closed(self.now_us()), min(began_us, bound_us))
+            return Mended(standing.closed(self._now_us()), min(began_us, bound_us))
         return Mended(msgspec.structs.replace(standing, until_us=until_us))
+
+    def _now_us(self) -> int:
+        """Return when a gap is closed: what waits began before."""
+        return max(self.now_us(), self.newest_us)
 
     def _verified(self, before_us: int | None = None) -> bool:
         before = None if before_us is None else datetime.fromtimestamp(max(0, before_us) / 1_000_000, UTC)

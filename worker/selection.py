@@ -16,7 +16,7 @@ from ledger import Position
 from worker.entries import EntryId, LaneEntry, LaneItem
 from worker.overlaps import Overlaps, Span, is_long
 
-Unfair = Literal["", "concurrent", "superseded"]
+Unfair = Literal["", "concurrent", "superseded", "causal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +96,27 @@ def with_fairness(
         for user, dues in selection.by_user.items()
     }
     return replace(selection, by_user=marked)
+
+
+def with_doubt(selection: Selection, known: Mapping[str, Sequence[Capture]], until_us: int) -> Selection:
+    """Mark the reads and generate calls that may have been replayed before, their user's later writes with them.
+
+    What was found is forgotten; a second replay would see those writes. `until_us`: up to when captures may have been.
+    """
+    last = {
+        user: max((write.order for write in writes if write.end <= until_us), default=(0, ""))
+        for user, writes in known.items()
+    }
+    marked = {
+        user: [replace(due, unfair="causal") if _reads_before(due, last.get(user, (0, ""))) else due for due in dues]
+        for user, dues in selection.by_user.items()
+    }
+    return replace(selection, by_user=marked)
+
+
+def _reads_before(due: Due, moment: tuple[int, str]) -> bool:
+    capture = due.item.capture
+    return capture is not None and capture.kind is not Kind.WRITE and due.item.order < moment
 
 
 def _marked(dues: list[Due], spans: Sequence[Span], error_us: int, now_us: int) -> list[Due]:

@@ -6,7 +6,7 @@ among the dead as soon as the watermark no longer waits for it. Either way, what
 gap is known to be.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from gnomon.hashing import user_digest
 from gnomon.readiness import EVERYBODY
@@ -139,3 +139,14 @@ def _unreadable(entries: Iterable[LaneEntry]) -> list[Opening]:
         for entry in entries
         if entry.digest not in {"", EVERYBODY} and any(item.capture is None for item in entry.items)
     ]
+
+
+def since_of(gaps: Sequence[Opening]) -> Callable[[str], float]:
+    """Return what tells since when a write of a user may be missing: for ever later where nothing was lost."""
+    since: dict[str, int] = {}
+    for gap in gaps:
+        since[gap.digest] = min(gap.since_us, since.get(gap.digest, gap.since_us))
+    if not since:
+        return lambda _: float("inf")
+    everybody = since.get(EVERYBODY, float("inf"))
+    return lambda user: min(everybody, since.get(user_digest(user), everybody))

@@ -23,6 +23,8 @@ def check_sums(report) -> None:
     assert list(report["outcomes"]) == OUTCOMES
     assert report["eligible"] == sum(report["funnel"].values())
     assert report["funnel"]["captured"] == sum(report["outcomes"].values())
+    assert list(report["failures"]) == ["error", "timeout", "refused", "garbage", "oversize"]
+    assert sum(report["failures"].values()) == report["outcomes"]["failed"]
     for name in OUTCOMES:
         assert report["outcomes"][name] == sum(op["outcomes"][name] for op in report["operations"].values())
 

@@ -5,6 +5,7 @@ from collections import Counter
 import pytest
 
 from gnomon import outbox
+from gnomon.hashing import lane_of
 from ledger import everyone_of
 from worker.looking import Lookout
 from worker.settling import PATIENCE_S, Settler
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(autouse=True)
 def grown_up(monkeypatch):
     """Let no drain wait for live processes to find Redis again: here they have."""
-    monkeypatch.setattr(Lookout, "is_young", lambda _: False)
+    monkeypatch.setattr(Lookout, "is_young", lambda *_: False)
 
 
 @pytest.fixture
@@ -54,6 +55,35 @@ def test_what_redis_forgot_is_sent_again(notes, client, forget, drain_all, sums,
     clean()
 
 
+def test_a_read_that_may_have_been_made_before_is_not_compared(
+    notes, client, forget, drain_all, make_drain, sums, ledger, monkeypatch
+):
+    """Its first finding went with worker and Redis, and the write behind it was made: a second look would see that."""
+    calls = notes.converse()
+    assert client.flush(5)
+    drain_all()
+    notes.read("ann")
+    notes.save("ann", "new")
+    notes.read("ann")
+    assert client.flush(5)
+    dying = make_drain()
+    dying._hand_back = lambda: None
+
+    def die(_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "commit", die)
+        with pytest.raises(KeyboardInterrupt):
+            dying.run(lane_of("ann", 4))
+    forget()
+    calls += notes.converse(turns=1)
+    notes.end()
+    drain_all()
+    assert (sums().outcomes["diverged"], sums().outcomes["match"]) == (0, calls + 2)
+    assert sums().reasons["excluded", "causal"] == 1
+
+
 def test_what_was_done_before_redis_forgot_it_is_not_done_again(notes, client, forget, drain_all, sums, clean):
     """Live processes send again what they keep, done or not; the ledger knows which it has read."""
     calls = notes.converse()
@@ -86,7 +116,7 @@ def test_nothing_is_replayed_before_live_processes_have_come_back(
     notes.clients[0].close()
     answers = iter([True] * 3)
     asked = []
-    monkeypatch.setattr(Lookout, "is_young", lambda _: asked.append(len(notes.replays)) or next(answers, False))
+    monkeypatch.setattr(Lookout, "is_young", lambda *_: asked.append(len(notes.replays)) or next(answers, False))
     before = len(notes.replays)
     make_drain().run(0)
     assert asked[:4] == [before] * 4

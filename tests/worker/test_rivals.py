@@ -1,5 +1,6 @@
 """Several workers on the same lanes: one holds a lane, and only the holder's findings count."""
 
+import threading
 from collections import Counter
 
 import pytest
@@ -67,7 +68,7 @@ def test_a_lane_taken_over_in_the_middle_is_counted_once(
 
 
 def test_a_lane_taken_away_is_noticed_while_replays_run(
-    notes, client, make_drain, gate, running, sums, server, keys, lane_of, monkeypatch
+    notes, client, make_drain, gate, running, sums, server, keys, lane_of, ledger, monkeypatch
 ):
     """The lease is asked for again and again; who holds it no more forgets the batch."""
     monkeypatch.setattr(held_lane, "EXTEND_S", 0.05)
@@ -77,6 +78,7 @@ def test_a_lane_taken_away_is_noticed_while_replays_run(
     notes.before = gate
     first = running(make_drain(), lane)
     assert gate.entered.wait(PATIENCE_S)
+    ledger.take(lane)
     server.set(keys.lane(lane).lease, "another")
     assert first.ended()["fenced"] == 1
     assert server.get(keys.lane(lane).lease) == b"another"
@@ -84,6 +86,37 @@ def test_a_lane_taken_away_is_noticed_while_replays_run(
     server.delete(keys.lane(lane).lease)
     make_drain().run(lane)
     assert sums().outcomes == Counter(match=1)
+
+
+def test_a_lease_that_nobody_has_is_taken_again(
+    notes, client, make_drain, running, sums, server, keys, lane_of, monkeypatch, hints
+):
+    """Redis forgot it, and what was kept of the batch: the next holder learns what was found, and replays the rest."""
+    monkeypatch.setattr(held_lane, "EXTEND_S", 0.05)
+    for number in range(3):
+        notes.save("ann", f"note {number}")
+        notes.read("ann")
+    notes.end()
+    lane = lane_of()
+    forgotten, leave = threading.Event(), threading.Event()
+
+    def before(operation, **said):
+        if said.get("text") == "note 2" and not forgotten.is_set():
+            server.delete(keys.lane(lane).lease, keys.lane(lane).journal)
+            forgotten.set()
+            assert leave.wait(PATIENCE_S)
+
+    notes.before = before
+    first = running(make_drain(), lane)
+    assert forgotten.wait(PATIENCE_S)
+    threading.Timer(1.5, leave.set).start()  # by then it is seen that the lease is gone
+    assert first.ended()["fenced"] == 1
+    assert not server.exists(keys.lane(lane).lease)
+    assert hints == [lane]
+    replays = len(notes.replays)
+    make_drain().run(lane)
+    assert sums().outcomes == Counter(match=6)
+    assert len(notes.replays) - replays <= 1
 
 
 def test_a_fence_in_the_ledger_is_enough(notes, client, make_drain, gate, running, sums, ledger, lane_of, server, keys):
@@ -111,6 +144,7 @@ def test_a_fenced_error_is_no_crash(notes, client, make_drain, monkeypatch, ledg
     def fencing(lane_commit) -> None:
         if not refused:
             refused.append(lane_commit.lane)
+            ledger.take(lane_commit.lane)
             raise FencedError(lane_commit.lane, lane_commit.fence)
         commit(lane_commit)
 

@@ -6,6 +6,7 @@ from collections import Counter
 import msgspec
 import pytest
 
+from gnomon.hashing import lane_of
 from gnomon.wire import decode, encode, pack, unpack
 from ledger import LaneCommit, Position
 
@@ -87,6 +88,39 @@ def test_a_worker_that_dies_while_a_lane_begins_anew_counts_nothing_twice(
     drain_all()
     assert sums().outcomes == Counter(match=calls)
     clean()
+
+
+def test_what_lies_between_entries_of_the_old_time_is_not_lost(
+    notes, client, set_back, sums, make_drain, make_store, monkeypatch, server, keys
+):
+    """A process that has not heard of the new time yet appends behind one that has; then the worker dies."""
+    lane = 0
+    old, new, unaware = [f"u{number}" for number in range(99) if lane_of(f"u{number}", len(LANES)) == lane][:3]
+    say(notes, old)
+    assert client.flush(5)
+    set_back()
+    say(notes, new)
+    say(notes, unaware)
+    assert client.flush(5)
+    stream = keys.lane(lane).stream
+    for raw_id, fields in server.xrange(stream):
+        if decode(unpack(fields[b"p"])[0]).user == unaware:
+            server.xdel(stream, raw_id)
+            server.xadd(stream, {**fields, b"p": ahead(fields[b"p"])})
+    notes.end()
+    dying = make_store()
+    monkeypatch.setattr(dying, "remove", killed)
+    with pytest.raises(KeyboardInterrupt):
+        make_drain(lanes=dying).run(lane)
+    for _ in range(2):
+        make_drain().run(lane)
+    assert sums().outcomes == Counter(match=6)
+    assert server.xlen(stream) == 0
+
+
+def say(notes, user):
+    notes.save(user, "hello")
+    notes.read(user)
 
 
 def killed(*_: object) -> None:

@@ -49,6 +49,11 @@ class LaneKeys:
         return f"{self.prefix}:attempts"
 
     @property
+    def forgot(self) -> str:
+        """A string: when, µs, a process found that Redis had forgotten captures it sent, and maybe the journal."""
+        return f"{self.prefix}:forgot"
+
+    @property
     def gaps(self) -> str:
         """A hash user digest (`*` for everybody) → µs: since when writes of a user may be missing from the lane."""
         return f"{self.prefix}:gaps"

@@ -144,8 +144,11 @@ class Outbox:
         last = {number: lane.number - bool(lane.frozen) for number, lane in self._lanes.items()}
         return {number: batch for number, batch in last.items() if batch}
 
-    def forgotten(self, known: Mapping[int, int]) -> int:
-        """Send again what Redis has forgotten: `known` are the last batches it knows of. Returns how many batches."""
+    def forgotten(self, known: Mapping[int, int]) -> dict[int, int]:
+        """Send again what Redis has forgotten: `known` are the last batches it knows of.
+
+        Returns the lanes that it has forgotten something of, with how many batches of each are sent again.
+        """
         kept, self._kept, self._kept_bytes = self._kept, deque(), 0
         again: defaultdict[int, list[Batch]] = defaultdict(list)
         for one in kept:
@@ -159,7 +162,7 @@ class Outbox:
             waiting = [batch for batch in lane.again if batch.number > known[number]]
             lane.again = deque(sorted([*again[number], *waiting], key=lambda batch: batch.number))
             lane.recount = True
-        return sum(len(self._lanes[number].again) for number in lost)
+        return {number: len(self._lanes[number].again) for number in lost}
 
     @property
     def empty(self) -> bool:

@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from secrets import token_hex
 from typing import Any, Final
@@ -38,6 +38,7 @@ GATHER_S: Final = 0.02  # how long the first capture waits for others to be pack
 BEAT_S: Final = 0.25
 BEAT_LIFETIME_MS: Final = 10_000  # a process unheard of for so long holds nobody back: longer than a Redis restart
 HINT_LIFETIME_MS: Final = 10_000
+FORGOT_LIFETIME_MS: Final = 3_600_000  # by then a lane was drained
 SENDER_LIFETIME_MS: Final = 86_400_000
 LONGEST_BACKOFF_S: Final = 1.0
 EXIT_DEADLINE_S: Final = 2.0
@@ -235,12 +236,21 @@ class Publisher(WakeUp):
         self._checking = True
         try:
             known = pipeline.execute()
+            again = self._outbox.forgotten({lane: int(last or 0) for lane, last in zip(sent, known, strict=True)})
+            self._tell_forgotten(again)
         finally:
             self._checking = False
-        again = self._outbox.forgotten({lane: int(last or 0) for lane, last in zip(sent, known, strict=True)})
         self._doubtful = False
         if again:
-            log.warning("gnomon.redis_forgot batches=%d", again)
+            log.warning("gnomon.redis_forgot batches=%d", sum(again.values()))
+
+    def _tell_forgotten(self, lanes: Iterable[int]) -> None:
+        """Tell workers that the journals of these lanes may be gone, too."""
+        now_us = self._buffer.clock.us_of(time.monotonic_ns())
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane in lanes:
+            pipeline.set(self._keys.lane(lane).forgot, now_us, px=FORGOT_LIFETIME_MS)
+        pipeline.execute()
 
     def _mark_exceptions(self) -> None:
         """Tell everybody whom enhanced may lack a write of; forgotten here once it has come back."""

@@ -55,14 +55,16 @@ return 'appended'
 # KEYS own heartbeat, producers, watermarks, flags, readiness, unready, dead, metrics · ARGV producer ("" to only look),
 # lifetime ms, watermark µs, versions known of flags, readiness and unready, number of this beat, metrics, then metric
 # and increment pairs, then field and value pairs of the heartbeat. A producer unheard of is moved to the dead, with
-# what it said last. Returns the server's time (s, µs), the lowest live watermark ("" for none), version and document
-# of the flags, of the readiness, and version and fields of the exceptions; a document is "" where its version is known.
+# what it said last; one that is heard of again comes back from there. Returns the server's time (s, µs), the lowest
+# live watermark ("" for none), version and document of the flags, of the readiness, and version and fields of the
+# exceptions; a document is "" where its version is known.
 BEAT: Final = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 if ARGV[1] ~= '' then
   redis.call('ZADD', KEYS[2], now + tonumber(ARGV[2]), ARGV[1])
   redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
+  redis.call('HDEL', KEYS[7], ARGV[1])
   local counted = tonumber(redis.call('HGET', KEYS[1], 'beat') or '0')
   local pairs_end = 8 + 2 * tonumber(ARGV[8])
   if tonumber(ARGV[7]) > counted then
@@ -147,6 +149,7 @@ return 0
 JOURNAL: Final = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 1]) end
+redis.call('PERSIST', KEYS[2])
 return 1
 """
 
@@ -165,15 +168,20 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return false end
 return redis.call('HINCRBY', KEYS[2], ARGV[2], 1)
 """
 
-# KEYS lease, stream, scheduled, journal, attempts · ARGV token, hint lifetime ms. Gives the lane back if it is still
-# held, in good order: the attempt under way was none. Nothing stays of an empty lane. Returns the entries that still
-# wait; the scheduled flag is left set where somebody must be hinted.
+# KEYS lease, stream, scheduled, journal, attempts · ARGV token, hint lifetime ms, 1 where a batch was put aside. Gives
+# the lane back if it is still held, in good order: the attempt under way was none. Nothing stays of an empty lane but,
+# for an hour, the journal of a batch whose entries may be sent again. Returns the entries that still wait; the
+# scheduled flag is left set where somebody must be hinted.
 RELEASE: Final = """
 local waiting = redis.call('XLEN', KEYS[2])
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
   redis.call('HDEL', KEYS[5], 'at', 'n')
-  if waiting == 0 then redis.call('DEL', KEYS[4], KEYS[5]) end
+  if waiting == 0 then
+    redis.call('DEL', KEYS[5])
+    if ARGV[3] == '1' then redis.call('PEXPIRE', KEYS[4], 3600000)
+    elseif redis.call('PTTL', KEYS[4]) < 0 then redis.call('DEL', KEYS[4]) end
+  end
 end
 if waiting == 0 then redis.call('DEL', KEYS[3]) else redis.call('SET', KEYS[3], '1', 'PX', ARGV[2]) end
 return waiting

@@ -1,0 +1,135 @@
+"""`python -m tests.chaos.producer`: a live process that makes calls at a pace until told otherwise.
+
+It answers questions, one line of JSON each way: `{"start": {…}}`, `{"stop": true}`, `{"each": {…}}`, `{"flush": 20}`,
+and anything else with what it has counted. It must not notice what befalls Redis or the workers.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from bench.helper import serve
+from gnomon.live_call import Scribe
+from tests.chaos import application
+from tests.chaos.traffic import ADD, Planned, Wish, plan
+
+DEPTH = 10_000
+CALLS = {False: application.look, True: application.add}
+FLUSH_S = 20.0
+
+
+class Counts:
+    """What its callers saw."""
+
+    def __init__(self) -> None:
+        self.made = 0
+        self.errors: list[str] = []
+        self.slowest_ms = 0.0
+        self._one_at_a_time = threading.Lock()  # a user's calls must not overlap
+
+    def call(self, user: str, planned: Planned) -> None:
+        """Make one call; nothing of ours may come out of it."""
+        with self._one_at_a_time:
+            self._call(user, planned)
+
+    def _call(self, user: str, planned: Planned) -> None:
+        args = {"text": planned.text} if planned.operation == ADD else {}
+        began = time.perf_counter()
+        try:
+            CALLS[planned.operation == ADD](user, wish=str(planned.wish), **args)
+        except Exception as error:  # the promise is that there is none
+            self.errors.append(type(error).__name__)
+        self.slowest_ms = max(self.slowest_ms, (time.perf_counter() - began) * 1_000)
+        self.made += 1
+
+
+class Traffic(threading.Thread):
+    """Makes the planned calls of its users, in turns drawn by chance, `rate` a second."""
+
+    def __init__(self, counts: Counts, *, users: Sequence[str], seed: int, rate: float, each: int | None) -> None:
+        super().__init__(daemon=True)
+        self._counts = counts
+        self._plans = {user: iter(islice(plan(user, seed), each)) for user in users}
+        self._chance = random.Random(f"{seed}:{users[0]}")
+        self._users = list(users)
+        self._period_s = 1 / rate
+        self._told = threading.Event()
+
+    def run(self) -> None:
+        due = time.perf_counter()
+        while self._users and not self._told.is_set():
+            self._one()
+            due = max(due + self._period_s, time.perf_counter() - 1.0)  # behind by a second at most: no bursts
+            if (ahead := due - time.perf_counter()) > 0:
+                time.sleep(ahead)
+
+    def _one(self) -> None:
+        place = self._chance.randrange(len(self._users))
+        user = self._users[place]
+        if (planned := next(self._plans[user], None)) is None:
+            self._users[place] = self._users[-1]
+            self._users.pop()
+        else:
+            self._counts.call(user, planned)
+
+    def stop(self) -> None:
+        self._told.set()
+        self.join()
+
+
+class Live:
+    """The live process, as it is asked."""
+
+    def __init__(self) -> None:
+        self.counts = Counts()
+        self.traffic: Traffic | None = None
+
+    def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        match question:
+            case {"start": options}:
+                self.traffic = Traffic(self.counts, **options)
+                self.traffic.start()
+            case {"stop": _} if self.traffic:
+                self.traffic.stop()
+            case {"each": users, "operation": operation, "wish": wish}:
+                for user in users:
+                    self.counts.call(user, Planned(operation, Wish(wish), f"{user} once more"))
+            case {"flush": timeout_s}:
+                return {"flushed": application.gnomon.flush(timeout_s)}
+        return self._counted()
+
+    def _counted(self) -> dict[str, Any]:
+        counts, running = self.counts, self.traffic is not None and self.traffic.is_alive()
+        said = {"made": counts.made, "errors": sorted(set(counts.errors)), "slowest_ms": round(counts.slowest_ms, 3)}
+        return {**said, "running": running, "metrics": application.gnomon.metrics()}
+
+
+def _as_wished(line: bytes) -> bytes:
+    """Return a capture as a client of another version would have written it, where the caller wished that."""
+    match msgspec.json.decode(line)["args"]["wish"]:
+        case Wish.MINOR:
+            return line[:-1] + b',"colour":{"of":[1,2,{"all":null}]},"later":true}'
+        case Wish.MAJOR:
+            return line.replace(b'"v":1', b'"v":2', 1)
+        case Wish.RUBBISH:
+            return b"\xff\x00 no capture \xfe"
+        case Wish.DEEP_CAPTURE:
+            return line.replace(b'"wish":', b'"deep":' + b"[" * DEPTH + b"]" * DEPTH + b',"wish":', 1)
+        case _:
+            return line
+
+
+def _speak_other_versions() -> None:
+    said = Scribe.line
+    Scribe.line = lambda self, producer, item: _as_wished(said(self, producer, item))
+
+
+if __name__ == "__main__":
+    _speak_other_versions()
+    serve(Live().answer)
+    application.gnomon.close(FLUSH_S)
