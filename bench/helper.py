@@ -5,11 +5,12 @@ other contender's threads.
 """
 
 import json
+import os
 import selectors
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import IO, Any, Final
 
 from bench.measuring import BenchError
@@ -21,12 +22,13 @@ Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class Helper:
-    """The asking side of a process that runs `python -m MODULE ARGUMENT…`."""
+    """The asking side of a process that runs `python -m MODULE ARGUMENT…`; `environment` is added to its own."""
 
-    def __init__(self, module: str, *arguments: str) -> None:
+    def __init__(self, module: str, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self._named = f"{module} {' '.join(arguments)}"
         self._process = subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
+            env={**os.environ, **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the one who asks

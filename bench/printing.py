@@ -82,8 +82,8 @@ def as_json(benchmark: Benchmark, result: Result) -> dict[str, Any]:
 
 
 def figure(value: float) -> str:
-    """Write a figure with as many digits as it deserves."""
-    if value >= _WHOLE or value == 0:
+    """Write a figure with as many digits as it deserves; a count has no others."""
+    if value >= _WHOLE or isinstance(value, int) or value == 0:
         return f"{value:,.0f}"
     return f"{value:.1f}" if value >= 1 else f"{value:.2f}"
 

@@ -195,7 +195,12 @@ def test_every_service_that_stays_has_a_health_check(service):
     assert check["retries"] >= 2
 
 
-@pytest.mark.parametrize("service", ["worker", "beat", "flower"])
+def test_a_worker_checks_itself():
+    """The command is in the image, and reads the settings of the worker beside it."""
+    assert SERVICES["worker"]["healthcheck"]["test"] == ["CMD", "gnomon", "worker", "--check"]
+
+
+@pytest.mark.parametrize("service", ["beat", "flower"])
 def test_our_health_checks_are_the_probes(service):
     """The probe is in the image where it is looked for, and has this check."""
     _, program, path, check, *arguments = SERVICES[service]["healthcheck"]["test"]

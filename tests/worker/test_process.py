@@ -23,6 +23,7 @@ import os, threading, redis
 from gnomon import Gnomon, call
 
 gnomon = Gnomon.from_env()
+hoard = []
 kept = redis.Redis.from_url(os.environ["GNOMON_REDIS_URL"], decode_responses=True)
 
 @gnomon.operation("note.save", kind="write", user="user")
@@ -40,6 +41,8 @@ def listed(user: str) -> list[str]:
 
 @listed.enhanced
 def listed_enhanced(user):
+    if user == "grow":
+        hoard.append(b"x" * 200_000_000)
     if user == "hang":
         threading.Event().wait()
     found = kept.hgetall(f"enhanced:{user}")
