@@ -177,6 +177,8 @@ class HeldLane:
             self.entries.take(page.entries)
             if len(page.entries) < READ_ENTRIES:
                 return wanted_us, page.gaps
+            if self.entries.disordered:
+                continue
             # entries are left unread: below the promise that the newest one read carries, none of them can lie
             promised = min(wanted_us, self.entries.watermark - error_us)
             through = self.entries.last >= self.position.read

@@ -29,6 +29,7 @@ class LaneEntries:
         self._fresh: defaultdict[str, dict[int, EntryId]] = defaultdict(dict)  # not looked through for holes yet
         self._whole: dict[str, int] = {}  # up to where each was
         self._gaps: list[Opening] = []
+        self.disordered = False  #: what was read is not in its senders' order, so no promise in it bounds what is not
 
     @property
     def last(self) -> EntryId:
@@ -64,6 +65,7 @@ class LaneEntries:
         seen = self._seen.get(producer, NONE_SEEN)
         if seen.has(number):
             return replace(entry, known=True)
+        self.disordered |= number != max(seen.read, self._highest[producer]) + 1
         self._fresh[producer][number] = entry.id
         self._highest[producer] = max(number, self._highest[producer])
         return entry
@@ -79,7 +81,7 @@ class LaneEntries:
 
     def take_gaps(self) -> list[Opening]:
         """Hand over the gaps that missing entries have opened; what was read out of order is not missing."""
-        fresh, self._fresh = self._fresh, defaultdict(dict)
+        fresh, self._fresh, self.disordered = self._fresh, defaultdict(dict), False
         for producer, numbers in fresh.items():
             self._look_for_holes(producer, numbers)
         found, self._gaps = self._gaps, []

@@ -12,6 +12,7 @@ from ledger.engine import open_engine
 from ledger.models import DivergenceRow, TallyRow
 from tests.chaos.traffic import Wish
 
+NOBODY = -1  # what was lost is nobody's any more
 COUNT = "$.count"
 PLANTED_PATH = "$.planted"
 PLANTED_ERROR = "raised PlantedError"
@@ -93,6 +94,8 @@ class Witness:
 def _by_cluster(tallies: list[dict[str, Any]]) -> Counter[tuple[str, int]]:
     found: Counter[tuple[str, int]] = Counter()
     for row in tallies:
+        if row["cluster"] == NOBODY:
+            continue
         found[row["operation"], row["cluster"]] += sum(row[str(outcome)] for outcome in COUNTED)
     return found
 

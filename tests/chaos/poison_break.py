@@ -25,7 +25,11 @@ def _versions(trial: Trial) -> Iterator[None]:
     yield
 
 
-@fault("poison", "a capture whose replay ends the process, a read and a write; the third attempt parks it")
+@fault(
+    "poison",
+    "a capture whose replay ends the process, a read and a write; the third attempt parks it",
+    patience_s=180.0,  # three deaths, after each of which a lease runs out
+)
 def _poison(trial: Trial) -> Iterator[None]:
     live = trial.rig.alive[0]
     live.each(LOOK, live.users[:1], Wish.EXIT)

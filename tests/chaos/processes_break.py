@@ -36,6 +36,8 @@ def _tree(trial: Trial) -> Iterator[None]:
         worker.kill()
         worker.again()
         assert eventually(lambda seen=known: {file.name for file in replaying.iterdir()} - seen, within_s=60)
+    # who was at work at three deaths running is parked, as a capture that kills its worker would be
+    trial.allow(parked=2 * trial.size.times, excluded=float("inf"), reasons="causal")
     yield
 
 

@@ -48,6 +48,7 @@ class Fault:
     done: str
     inflicted: Callable[["Trial"], AbstractContextManager[None]]
     spec: Spec
+    patience_s: float = SETTLE_S  #: how long recovering may take
 
 
 @dataclass(slots=True)
@@ -99,6 +100,7 @@ class Runner:
     def run(self, fault: Fault) -> Row:
         """Break it, wait until it has recovered, and say what came of it."""
         self.seed += 1
+        self.patience_s = max(self.patience_s, fault.patience_s)
         trial = Trial(self.rig, fault, self.size, self.seed)
         before, books = self.rig.witness.evidence(), Truth.of(self.rig.folder)
         self._start()
@@ -196,6 +198,7 @@ class Runner:
             return ["one more call of each user did not come to an end"]
         before, reasons = self.rig.witness.sums().outcomes, self.rig.witness.evidence().reasons
         self._everybody(ADD)
+        self._flush()  # a live process whose buffer is small
         self._everybody(LOOK)
         settled = self.settle()
         outcomes = self.rig.witness.sums().outcomes
