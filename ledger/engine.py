@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BUSY_MS: Final = 30_000  # longer than any checkpoint: a writer waits, it does not fail
+IDLE_MS: Final = 15_000  # as long as a lease: a worker frozen in a transaction holds nobody up for longer
+#: for connections whose other end is gone without a word; what the URL says of them stands
+_PATIENCE: Final = {
+    "connect_timeout": "10",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "30000",
+}
 _POSTGRES: Final = ("postgres", "postgresql")
 
 
@@ -66,7 +75,10 @@ def open_engine(text: str) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
         return engine
-    return create_engine(url, hide_parameters=True, pool_size=2, max_overflow=4, pool_pre_ping=True)
+    url = url.set(query={**_PATIENCE, **url.query})
+    engine = create_engine(url, hide_parameters=True, pool_size=2, max_overflow=4, pool_pre_ping=True)
+    event.listen(engine, "connect", _prepare_postgres)
+    return engine
 
 
 def _make_folder(folder: Path) -> None:
@@ -80,6 +92,13 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # transactions are begun below, not by the driver
     for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_MS}", "foreign_keys=ON"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_postgres(connection: Any, _record: object) -> None:
+    name = "idle_in_transaction_session_timeout"
+    with connection.cursor() as cursor:  # where nobody has set one: a statement passes PgBouncer, an option may not
+        cursor.execute(f"SELECT set_config('{name}', '{IDLE_MS}', false) WHERE current_setting('{name}') = '0'")
+    connection.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:

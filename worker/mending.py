@@ -18,6 +18,7 @@ from ledger import UNVERIFIED, FencedError, Opening, Standing
 log = structlog.get_logger()
 
 AGAIN_S: Final = 60.0  # between two attempts for a user whose data cannot be made to agree
+REPAIRS: Final = 3  # in one attempt, while what must agree may still grow by live writes
 MOST_REMEMBERED: Final = 100_000  # users
 CLOCKS_US: Final = 1_000_000  # legacy's own clock gives a memory its time: it may be off from ours by so much
 
@@ -98,13 +99,16 @@ class _Attempt:
         """Repair everything; what must agree then is what may have been missing: beyond, live writes go on."""
         until_us = max(standing.until_us, self.start_us, 1)
         keep(Opening(digest=standing.digest, since_us=0, until_us=until_us, reason=standing.reason))
-        began_us = self.now_us()
-        added = self.user_data.repair(self.user)
-        log.info("mend.repaired", user=standing.digest, reason=standing.reason, memories=added)
-        if self._verified():
-            return Mended(standing.closed(self._now_us()), began_us)
-        if self._verified(bound_us):
-            return Mended(standing.closed(self._now_us()), min(began_us, bound_us))
+        for _ in range(REPAIRS):
+            began_us = self.now_us()
+            added = self.user_data.repair(self.user)
+            log.info("mend.repaired", user=standing.digest, reason=standing.reason, memories=added)
+            if self._verified():
+                return Mended(standing.closed(self._now_us()), began_us)
+            if self._verified(bound_us):
+                return Mended(standing.closed(self._now_us()), min(began_us, bound_us))
+            if bound_us < began_us:
+                break
         return Mended(msgspec.structs.replace(standing, until_us=until_us))
 
     def _now_us(self) -> int:

@@ -8,10 +8,14 @@ from tests.chaos.traffic import ADD, LOOK, users_of
 from tests.chaos.trial import Trial
 
 OFFSETS = ("+1h", "-1h", "+0")
+TURNED = {
+    "clocks": True,
+    "patience_s": 180.0,
+}  # calls come faster than they are replayed where every look at the clock is turned
 APART_S = 0.15  # between two calls of a user in different processes: more than their clocks may be apart
 
 
-@fault("live process's clock ± 1 h", "one live process an hour ahead, an hour behind, and right again", clocks=True)
+@fault("live process's clock ± 1 h", "one live process an hour ahead, an hour behind, and right again", **TURNED)
 def _live(trial: Trial) -> Iterator[None]:
     """Users go from one live process to another meanwhile: their calls are put in order all the same."""
     _turn(trial, Clock.LIVE)
@@ -19,14 +23,14 @@ def _live(trial: Trial) -> Iterator[None]:
     yield
 
 
-@fault("worker's clock ± 1 h", "a worker an hour ahead, an hour behind, and right again", clocks=True)
+@fault("worker's clock ± 1 h", "a worker an hour ahead, an hour behind, and right again", **TURNED)
 def _worker(trial: Trial) -> Iterator[None]:
     _turn(trial, Clock.WORKER)
     trial.allow(excluded=float("inf"), reasons="concurrent")
     yield
 
 
-@fault("Valkey's clock ± 1 h", "Valkey an hour ahead, an hour behind, and right again", clocks=True)
+@fault("Valkey's clock ± 1 h", "Valkey an hour ahead, an hour behind, and right again", **TURNED)
 def _valkey(trial: Trial) -> Iterator[None]:
     _turn(trial, Clock.VALKEY)
     trial.allow(excluded=float("inf"), reasons="concurrent causal late")

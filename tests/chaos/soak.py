@@ -26,7 +26,6 @@ LIVE: Final = (
     "worker killed",
     "worker frozen past its lease",
     "Valkey killed",
-    "Valkey loses its last second",
     "Valkey stopped",
     "Valkey frozen",
     "Valkey full",

@@ -177,6 +177,37 @@ def test_a_server_that_goes_away_in_the_middle_counts_nothing(url, read, hold, f
     ledger.close()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("url", ["postgres"], indirect=True)
+def test_who_stands_still_in_a_transaction_holds_nobody_up(url, read, hold, finding, monkeypatch):
+    """The server ends a session that was frozen in the midst of a commit; what it had done is undone."""
+    monkeypatch.setattr(engines, "IDLE_MS", 300)
+    ledger, frozen = Ledger(url), engines.open_engine(url)
+    holder = hold(ledger)
+    late = frozen.connect()
+    late.execute(sa.text("UPDATE lanes SET done = 99"))
+    holder.commit(finding())  # waits for the row
+    with pytest.raises(sa.exc.DBAPIError, match="idle-in-transaction timeout"):
+        late.execute(sa.text("SELECT 1"))
+    late.invalidate()
+    late.close()
+    assert read(ledger, "done") == 1
+    ledger.close()
+    frozen.dispose()
+
+
+@pytest.mark.slow
+def test_what_a_url_says_of_its_sessions_stands(migrated_postgres_url):
+    """Ours are defaults."""
+    name = "idle_in_transaction_session_timeout"
+    said = sa.make_url(migrated_postgres_url).update_query_dict({"options": f"-c {name}=7s"})
+    for url, expected in ((migrated_postgres_url, f"{engines.IDLE_MS // 1000}s"), (said, "7s")):
+        engine = engines.open_engine(sa.make_url(url).render_as_string(hide_password=False))
+        with engine.connect() as connection:
+            assert connection.scalar(sa.text(f"SHOW {name}")) == expected
+        engine.dispose()
+
+
 def test_readers_do_not_wait_for_a_writer(ledger, read, hold, finding, url):
     """A report is read while a commit is under way, and shows what was before it."""
     hold(ledger).commit(finding())

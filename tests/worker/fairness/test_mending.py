@@ -84,6 +84,15 @@ def test_a_user_who_goes_on_writing_is_verified_up_to_what_was_lost():
     assert (found.standing.closed_us, found.verified_us) == (NOW, bound)
 
 
+def test_a_gap_that_has_just_ended_is_repaired_again_where_a_live_write_came_in_between():
+    """By the clocks' error that write may belong to what was lost; it is there by the next repair."""
+    data = Data(False, False, False, False, True)
+    found = mended(data, msgspec.structs.replace(LOST, until_us=NOW - 1))
+    bound = f"before {NOW - 1 + CLOCKS_US}"
+    assert data.asked == ["verify", "repair", "verify", bound, "repair", "verify", bound]
+    assert (found.standing.closed_us, found.verified_us) == (NOW, NOW)
+
+
 def test_what_cannot_be_made_to_agree_stays_open():
     """And is not tried again for a minute."""
     mender = Mender(Data(False, False, False), lambda: NOW)
