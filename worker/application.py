@@ -21,6 +21,6 @@ def hint(lane: int) -> None:
     """
     try:
         app.send_task(DRAIN_TASK, args=[lane], ignore_result=True, argsrepr=f"({lane},)")
-    except Exception as error:  # noqa: BLE001 — an AttributeError, say, of a channel without its connection
+    except Exception as error:
         cause = error.__cause__ if isinstance(error, OperationalError) and error.__cause__ else error
         log.warning("hint.failed", lane=lane, error=type(cause).__name__)
