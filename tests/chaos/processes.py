@@ -47,6 +47,11 @@ class Worker(WorkerProcess):
             return [child.pid for child in psutil.Process(self.pid).children() if child.pid in known]
         return []
 
+    def processes(self) -> set[int]:
+        """Return all its processes."""
+        worker = psutil.Process(self.pid)
+        return {worker.pid, *(child.pid for child in worker.children(recursive=True))}
+
     def kill_child(self, replaying: Path) -> bool:
         """End one process of the pool; False where none has replayed anything yet."""
         children = self.children(replaying)
