@@ -112,7 +112,7 @@ class LaneStore:
         if not entries:
             return True
         keys = self._keys.lane(lane)
-        args = [token, entries[-1].appended, *[spelled(entry.id) for entry in entries]]
+        args: list[str | int] = [token, entries[-1].appended, *[spelled(entry.id) for entry in entries]]
         return bool(self._remove(keys=[keys.lease, keys.stream, keys.state], args=args))
 
     def left(self, lane: int) -> Left:
