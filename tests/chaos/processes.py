@@ -96,6 +96,10 @@ class LiveProcess(Helper):
         """Make no more calls."""
         self.ask(stop=True)
 
+    def slow_down(self) -> None:
+        """Make half as many calls a second."""
+        self.ask(slow_down=True)
+
     def each(self, operation: str, users: list[str] | None = None, wish: Wish = Wish.NOTHING) -> None:
         """Make one call for each of its users, or of others."""
         self.ask(each=users or self.users, operation=operation, wish=str(wish))

@@ -81,6 +81,9 @@ class Traffic(threading.Thread):
         self._told.set()
         self.join()
 
+    def slow_down(self) -> None:
+        self._period_s *= 2
+
 
 class Live:
     """The live process, as it is asked."""
@@ -96,6 +99,8 @@ class Live:
                 self.traffic.start()
             case {"stop": _} if self.traffic:
                 self.traffic.stop()
+            case {"slow_down": _} if self.traffic:
+                self.traffic.slow_down()
             case {"each": users, "operation": operation, "wish": wish}:
                 for user in users:
                     self.counts.call(user, Planned(operation, Wish(wish), f"{user} once more"))
