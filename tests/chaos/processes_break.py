@@ -8,7 +8,7 @@ from pathlib import Path
 from tests.chaos.books import PAUSE
 from tests.chaos.naming import fault
 from tests.chaos.processes import Worker
-from tests.chaos.rig import eventually
+from tests.chaos.rig import eventually, holder
 from tests.chaos.trial import Trial, killed
 
 MORE_TRIES = 10  # a worker frozen between two batches has nothing to be fenced at
@@ -95,7 +95,7 @@ def _frozen(worker: Worker, trial: Trial) -> Iterator[dict[int, str]]:
 def _held_by(worker: Worker, trial: Trial) -> dict[int, str]:
     """Return the leases of a frozen worker's processes."""
     own = worker.processes()
-    return {lane: token for lane, token in trial.rig.leases().items() if int(token.partition(":")[0]) in own}
+    return {lane: token for lane, token in trial.rig.leases().items() if holder(token.encode()) in own}
 
 
 def _can_be_written(ledger: Path) -> bool:
