@@ -173,6 +173,8 @@ class HeldLane:
         if selection.count:
             self._start(selection, old, look, newest_us=newest_us, keeps=True)
             return True
+        if self.lanes.lookout.is_young():  # what it has forgotten may be sent again: it must find the cut where it was
+            return False
         done = [*before, *old]
         if not self.lanes.remove(self.number, self.token, done):  # what is done must be gone before the cut goes back
             raise FencedError(self.number, self.fence)
