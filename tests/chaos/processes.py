@@ -104,7 +104,7 @@ class LiveProcess(Helper):
         """Make one call for each of its users, or of others."""
         self.ask(each=users or self.users, operation=operation, wish=str(wish))
 
-    def flush(self, timeout_s: float = 20.0) -> bool:
+    def flush(self, timeout_s: float = 60.0) -> bool:
         """Wait until everything it captured lies in its lanes."""
         flushed: bool = self.ask(flush=timeout_s)["flushed"]
         return flushed
