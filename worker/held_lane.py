@@ -173,8 +173,11 @@ class HeldLane:
         if selection.count:
             self._start(selection, old, look, newest_us=newest_us, keeps=True)
             return True
+        if self.lanes.lookout.is_young():  # what it has forgotten may be sent again: it must find the cut where it was
+            return False
         done = [*before, *old]
-        self.lanes.remove(self.number, done)
+        if not self.lanes.remove(self.number, self.token, done):  # what is done must be gone before the cut goes back
+            raise FencedError(self.number, self.fence)
         self.entries.keep(done, ())
         log.warning("lane.set_back", lane=self.number, seconds=(self.position.cut[0] - look.now_us) // 1_000_000)
         self._commit(replace(selection, after=Position(self.position.read)), [], (), set_back_us=look.now_us)
@@ -384,7 +387,7 @@ class HeldLane:
         """Let go of entries that are done; those read since are behind them."""
         self.entries.keep(chosen, selection.held)
         if selection.trim:
-            self.lanes.trim(self.number, *selection.trim)
+            self.lanes.trim(self.number, self.token, *selection.trim)
 
     def release(self) -> bool:
         """Give the lane back; True where somebody must be asked to drain what is left."""

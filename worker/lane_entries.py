@@ -123,14 +123,18 @@ class LaneEntries:
         A process never stamps a user's calls backwards, unless its clock was set; those of different users, and of
         different processes, may come in any order.
         """
-        behind: dict[tuple[str, str], int] = {}  # sender and user → the earliest place among the sender's later entries
-        limits: dict[EntryId, int] = {}
+        behind: dict[tuple[str, str], int] = {}  # sender and user → the earliest stamp among the sender's later entries
+        old: set[EntryId] = set()
         for entry in sorted(self.waiting, key=_number, reverse=True):
+            stamps = [item.order[0] for item in entry.items if item.capture is not None and not item.misplaced]
             writer = (entry.sender[0], entry.digest) if entry.sender is not None else ("", "")
-            limits[entry.id] = min(now_us, behind.get(writer, now_us)) + AHEAD_US
-            if entry.sender is not None and entry.items:
-                behind[writer] = min(_first_us(entry), behind.get(writer, now_us))
-        return [bool(entry.items) and _last_us(entry) > limits[entry.id] for entry in self.waiting]
+            if any(stamp > behind.get(writer, now_us) + AHEAD_US for stamp in stamps):
+                old.add(entry.id)
+            if any(item.order[0] > now_us + AHEAD_US for item in entry.items):
+                old.add(entry.id)
+            if entry.sender is not None and stamps:
+                behind[writer] = min(*stamps, behind.get(writer, now_us))
+        return [entry.id in old for entry in self.waiting]
 
     def seen_with(self, chosen: Iterable[LaneEntry]) -> dict[str, Seen]:
         """Return what is read of each process once these entries are, where that is more than before."""
@@ -160,11 +164,3 @@ class LaneEntries:
 
 def _number(entry: LaneEntry) -> int:
     return entry.sender[1] if entry.sender is not None else 0
-
-
-def _first_us(entry: LaneEntry) -> int:
-    return min(item.order[0] for item in entry.items)
-
-
-def _last_us(entry: LaneEntry) -> int:
-    return max(item.order[0] for item in entry.items)

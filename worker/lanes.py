@@ -1,5 +1,6 @@
 """A lane as a worker sees it in Redis: lease, entries, gaps, journal, trim."""
 
+import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ import redis
 
 from gnomon.keys import Keys
 from gnomon.publisher import HINT_LIFETIME_MS
-from gnomon.scripts import CLEAR_UNREADY, COUNT_BATCH, COUNT_CAPTURE, EXTEND, JOURNAL, RELEASE, TRIM
+from gnomon.scripts import CLEAR_UNREADY, COUNT_BATCH, COUNT_CAPTURE, EXTEND, JOURNAL, RELEASE, REMOVE, TRIM
 from ledger import Finding, Opening
 from worker.entries import EntryId, LaneEntry, digest_of, entry_of, spelled
 from worker.looking import DeadProducer, Lookout
@@ -60,11 +61,12 @@ class LaneStore:
         self._count_capture = server.register_script(COUNT_CAPTURE)
         self._extend = server.register_script(EXTEND)
         self._release = server.register_script(RELEASE)
+        self._remove = server.register_script(REMOVE)
         self._trim = server.register_script(TRIM)
 
     def lease(self, lane: int) -> str | None:
-        """Take the lane; None where somebody holds it."""
-        token = token_hex(8)
+        """Take the lane; None where somebody holds it. The token says which process of its host that is."""
+        token = f"{os.getpid()}:{token_hex(8)}"
         return token if self._redis.set(self._keys.lane(lane).lease, token, nx=True, px=LEASE_MS) else None
 
     def extend(self, lane: int, token: str) -> bool:
@@ -97,19 +99,21 @@ class LaneStore:
         found, gaps = pipeline.execute()
         return Page([entry_of(*entry) for entry in found], bool(gaps))
 
-    def trim(self, lane: int, keep_from: EntryId, trimmed_bytes: int) -> None:
-        """Remove the entries before `keep_from`."""
+    def trim(self, lane: int, token: str, keep_from: EntryId, trimmed_bytes: int) -> None:
+        """Remove the entries before `keep_from`; where the lane is no longer held, that is left to its next holder."""
         keys = self._keys.lane(lane)
-        self._trim(keys=[keys.stream, keys.state], args=[spelled(keep_from), trimmed_bytes])
+        self._trim(keys=[keys.lease, keys.stream, keys.state], args=[token, spelled(keep_from), trimmed_bytes])
 
-    def remove(self, lane: int, entries: Sequence[LaneEntry]) -> None:
-        """Remove entries that are done, in the order of their ids, wherever they lie."""
+    def remove(self, lane: int, token: str, entries: Sequence[LaneEntry]) -> bool:
+        """Remove entries that are done, in the order of their ids, wherever they lie.
+
+        False where the lane is no longer held, and nothing was removed.
+        """
         if not entries:
-            return
-        stream, last = self._keys.lane(lane).stream, entries[-1]
-        self._redis.xdel(stream, *[spelled(entry.id) for entry in entries])
-        if not self._redis.xrange(stream, max=spelled(last.id), count=1):
-            self.trim(lane, (last.id[0], last.id[1] + 1), last.appended)
+            return True
+        keys = self._keys.lane(lane)
+        args: list[str | int] = [token, entries[-1].appended, *[spelled(entry.id) for entry in entries]]
+        return bool(self._remove(keys=[keys.lease, keys.stream, keys.state], args=args))
 
     def left(self, lane: int) -> Left:
         """Return what earlier holders of the lane found and did not commit, and the last writes that were done."""

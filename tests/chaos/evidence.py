@@ -4,12 +4,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, func, select
 
 from console.report import Sums
 from ledger import COUNTED, Ledger
 from ledger.engine import open_engine
-from ledger.models import DivergenceRow, TallyRow
+from ledger.models import DivergenceRow, StandingRow, TallyRow
 from tests.chaos.traffic import Wish
 
 NOBODY = -1  # what was lost is nobody's any more
@@ -68,6 +68,12 @@ class Witness:
     def sums(self) -> Sums:
         with self._ledger.reading() as reading:
             return Sums(operations=reading.sums(), done=reading.done())
+
+    def deaths(self) -> int:
+        """Return of how many users a live process was taken for dead, ever."""
+        with self._engine.connect() as connection:
+            found = select(func.count()).where(StandingRow.reason == "producer_died")
+            return connection.scalar(found) or 0
 
     def evidence(self) -> Evidence:
         with self._ledger.reading() as reading:

@@ -47,6 +47,11 @@ class Worker(WorkerProcess):
             return [child.pid for child in psutil.Process(self.pid).children() if child.pid in known]
         return []
 
+    def processes(self) -> set[int]:
+        """Return all its processes."""
+        worker = psutil.Process(self.pid)
+        return {worker.pid, *(child.pid for child in worker.children(recursive=True))}
+
     def kill_child(self, replaying: Path) -> bool:
         """End one process of the pool; False where none has replayed anything yet."""
         children = self.children(replaying)
@@ -91,11 +96,15 @@ class LiveProcess(Helper):
         """Make no more calls."""
         self.ask(stop=True)
 
+    def slow_down(self) -> None:
+        """Make half as many calls a second."""
+        self.ask(slow_down=True)
+
     def each(self, operation: str, users: list[str] | None = None, wish: Wish = Wish.NOTHING) -> None:
         """Make one call for each of its users, or of others."""
         self.ask(each=users or self.users, operation=operation, wish=str(wish))
 
-    def flush(self, timeout_s: float = 20.0) -> bool:
+    def flush(self, timeout_s: float = 60.0) -> bool:
         """Wait until everything it captured lies in its lanes."""
         flushed: bool = self.ask(flush=timeout_s)["flushed"]
         return flushed

@@ -20,6 +20,7 @@ from tests.chaos.traffic import ADD, Planned, Wish, plan
 
 DEPTH = 10_000
 CALLS = {False: application.look, True: application.add}
+LOOK_S = 0.1
 FLUSH_S = 20.0
 
 
@@ -81,6 +82,24 @@ class Traffic(threading.Thread):
         self._told.set()
         self.join()
 
+    def slow_down(self) -> None:
+        self._period_s *= 2
+
+
+class Stalls(threading.Thread):
+    """Knows for how long at most this process did nothing, ever."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.longest_s = 0.0
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            began = time.monotonic()
+            time.sleep(LOOK_S)
+            self.longest_s = max(self.longest_s, time.monotonic() - began - LOOK_S)
+
 
 class Live:
     """The live process, as it is asked."""
@@ -88,6 +107,7 @@ class Live:
     def __init__(self) -> None:
         self.counts = Counts()
         self.traffic: Traffic | None = None
+        self.stalls = Stalls()
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         match question:
@@ -96,6 +116,8 @@ class Live:
                 self.traffic.start()
             case {"stop": _} if self.traffic:
                 self.traffic.stop()
+            case {"slow_down": _} if self.traffic:
+                self.traffic.slow_down()
             case {"each": users, "operation": operation, "wish": wish}:
                 for user in users:
                     self.counts.call(user, Planned(operation, Wish(wish), f"{user} once more"))
@@ -105,7 +127,12 @@ class Live:
 
     def _counted(self) -> dict[str, Any]:
         counts, running = self.counts, self.traffic is not None and self.traffic.is_alive()
-        said = {"made": counts.made, "errors": sorted(set(counts.errors)), "slowest_ms": round(counts.slowest_ms, 3)}
+        said: dict[str, Any] = {
+            "made": counts.made,
+            "errors": sorted(set(counts.errors)),
+            "slowest_ms": round(counts.slowest_ms, 3),
+        }
+        said["stalled_s"] = round(self.stalls.longest_s, 3)
         return {**said, "running": running, "metrics": application.gnomon.metrics()}
 
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 import msgspec
+import psutil
 import redis
 
 from gnomon.hashing import lane_of
@@ -29,7 +30,7 @@ from worker.lanes import LEASE_MS
 LANES: Final = 16
 SWEEP_TASK: Final = "gnomon.sweep"
 POLL_S: Final = 0.05
-STALE_MS: Final = 3_000  # a lease is extended every 2 s
+STALE_MS: Final = 3_000
 QUIET_S: Final = 1.0  # several sweeps: what a killed process had sent is in the ledger by then
 ROOM_BYTES: Final = 24 * 1024 * 1024
 
@@ -143,7 +144,7 @@ class Rig:
             "GNOMON_LANES": str(LANES),
             "GNOMON_CONCURRENCY": "2",
             "GNOMON_THREADS": "8",
-            "GNOMON_REPLAY_TIMEOUT_S": "5",
+            "GNOMON_REPLAY_TIMEOUT_S": "30",
             FOLDER: str(self.folder),
             CLOCK: str(base_us),
             PAUSE: "0.003",
@@ -192,12 +193,13 @@ class Rig:
         return {lane: token.decode() for lane, token in held.items() if token}
 
     def hurry(self) -> None:
-        """Let leases that nobody extends, and hints that nobody follows, run out after 3 s rather than 10 or 15."""
+        """Let leases of processes that are dead or frozen, and hints that nobody follows, run out sooner."""
         with self.server() as server:
             for lane in map(self.keys.lane, range(LANES)):
-                for key, lifetime_ms in ((lane.lease, LEASE_MS), (lane.scheduled, HINT_LIFETIME_MS)):
-                    if 0 < server.pttl(key) < lifetime_ms - STALE_MS:
-                        server.delete(key)
+                if 0 < server.pttl(lane.scheduled) < HINT_LIFETIME_MS - STALE_MS:
+                    server.delete(lane.scheduled)
+                if 0 < server.pttl(lane.lease) < LEASE_MS - STALE_MS and not gets_on(holder(server.get(lane.lease))):
+                    server.delete(lane.lease)
 
     def supervise(self) -> None:
         """Start workers again that ended by themselves, as a supervisor does; that they did is told."""
@@ -241,6 +243,19 @@ class Rig:
         """Return the engine's own errors, as workers logged them."""
         found = [event for worker in self.workers for event in worker.events("drain.failed")]
         return sorted({str(event["error"]) for event in found})
+
+
+def holder(token: bytes | None) -> int:
+    """Return the process that a lease names; 0 where there is none."""
+    return int(token.partition(b":")[0]) if token else 0
+
+
+def gets_on(pid: int) -> bool:
+    """Tell whether a process is there and not held still."""
+    try:
+        return psutil.Process(pid).status() not in (psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def eventually(condition: Callable[[], Any], *, within_s: float, every_s: float = POLL_S) -> Any:

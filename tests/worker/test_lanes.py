@@ -90,8 +90,9 @@ def test_giving_back_a_lane_with_entries_asks_for_a_hint(store, append, server, 
     assert store.release(LANE, token)
     assert server.exists(keys.lane(LANE).scheduled)
     [entry] = store.read(LANE, (0, 0), 10).entries
-    store.trim(LANE, (entry.id[0] + 1, 0), entry.appended)
-    assert not store.release(LANE, store.lease(LANE))
+    token = store.lease(LANE)
+    store.trim(LANE, token, (entry.id[0] + 1, 0), entry.appended)
+    assert not store.release(LANE, token)
     assert not server.exists(keys.lane(LANE).scheduled)
 
 
@@ -165,6 +166,23 @@ def test_entries_are_read_oldest_first_from_anywhere(store, append):
     assert store.read(LANE, everything[2].id, 10).entries == []
 
 
+def test_who_no_longer_holds_a_lane_takes_nothing_out_of_it(store, append, server, keys):
+    """Redis may have lost everything since, and have given the same ids again."""
+    append(*((1, pack([line(end)])) for end in (10, 20, 30)))
+    entries = store.read(LANE, (0, 0), 10).entries
+    token = store.lease(LANE)
+    server.delete(keys.lane(LANE).lease)
+    store.trim(LANE, token, entries[2].id, entries[1].appended)
+    assert not store.remove(LANE, token, entries)
+    assert store.read(LANE, (0, 0), 10).entries == entries
+    token = store.lease(LANE)
+    assert store.remove(LANE, token, entries[1:])
+    assert store.read(LANE, (0, 0), 10).entries == entries[:1]
+    assert not server.hget(keys.lane(LANE).state, "trimmed")
+    assert store.remove(LANE, token, entries[:1])
+    assert int(server.hget(keys.lane(LANE).state, "trimmed")) == entries[0].appended
+
+
 def test_bytes_appended_and_trimmed_add_up(store, append, server, keys):
     """What is trimmed makes room under the lane's cap; trimming again, or less, takes nothing back."""
     payloads = [pack([line(end)]) for end in (10, 20, 30)]
@@ -172,11 +190,11 @@ def test_bytes_appended_and_trimmed_add_up(store, append, server, keys):
     entries = store.read(LANE, (0, 0), 10).entries
     sizes = [len(payload) for payload in payloads]
     assert [entry.appended for entry in entries] == [sizes[0], sizes[0] + sizes[1], sum(sizes)]
-    state = keys.lane(LANE).state
+    state, token = keys.lane(LANE).state, store.lease(LANE)
     for _ in range(2):
-        store.trim(LANE, entries[2].id, entries[1].appended)
+        store.trim(LANE, token, entries[2].id, entries[1].appended)
         assert int(server.hget(state, "trimmed")) == sizes[0] + sizes[1]
-    store.trim(LANE, entries[1].id, entries[0].appended)
+    store.trim(LANE, token, entries[1].id, entries[0].appended)
     assert int(server.hget(state, "trimmed")) == sizes[0] + sizes[1]
     assert store.read(LANE, (0, 0), 10).entries == entries[2:]
     assert append([line(40)], cap=sizes[2] + len(pack([line(40)]))) == "appended"

@@ -9,6 +9,8 @@ import pytest
 from gnomon.hashing import lane_of
 from gnomon.wire import decode, encode, pack, unpack
 from ledger import LaneCommit, Position
+from worker import drain as draining
+from worker.looking import Lookout
 
 pytestmark = pytest.mark.slow
 
@@ -22,6 +24,12 @@ def stamped(payload: bytes, by_us: int) -> bytes:
     captures = [decode(line) for line in unpack(payload)]
     moved = [msgspec.structs.replace(c, start=c.start + by_us, end=c.end + by_us) for c in captures]
     return pack([encode(capture) for capture in moved])
+
+
+@pytest.fixture(autouse=True)
+def grown(monkeypatch):
+    """Let Redis be of an age, however lately the tests began."""
+    monkeypatch.setattr(Lookout, "is_young", lambda *_: False)
 
 
 @pytest.fixture
@@ -186,6 +194,30 @@ def test_a_copy_of_what_was_done_before_the_clock_was_set_back_counts_nothing(
         make_drain().run(lane)
     assert sums().outcomes == Counter(match=2)
     assert server.xlen(stream) == 0
+
+
+def test_what_redis_forgot_and_gets_again_is_found_where_it_was(
+    notes, client, set_back, sums, make_drain, short_turns, monkeypatch, server, keys, clean
+):
+    """It has just started, with a clock set back: a lane does not begin anew before everybody has found it again."""
+    lane = lane_of("u1", len(LANES))
+    stream = keys.lane(lane).stream
+    say(notes, "u1")
+    notes.end()
+    entries = server.xrange(stream)
+    make_drain().run(lane)
+    set_back()
+    monkeypatch.setattr(draining, "RESUME_S", 0.0)
+    monkeypatch.setattr(Lookout, "is_young", lambda *_: True)
+    make_drain().run(lane)
+    for _, fields in entries:
+        server.xadd(stream, fields)
+    make_drain().run(lane)
+    monkeypatch.setattr(Lookout, "is_young", lambda *_: False)
+    for _ in range(2):
+        make_drain().run(lane)
+    assert sums().outcomes == Counter(match=2)
+    clean()
 
 
 def say(notes, user):

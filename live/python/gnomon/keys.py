@@ -35,7 +35,7 @@ class LaneKeys:
 
     @property
     def lease(self) -> str:
-        """The token of the worker that holds the lane."""
+        """The token of the worker that holds the lane: the process id on its host, `:`, and what is drawn by chance."""
         return f"{self.prefix}:lease"
 
     @property

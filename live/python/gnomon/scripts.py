@@ -131,12 +131,27 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 return redis.call('ZREM', KEYS[3], ARGV[1])
 """
 
-# KEYS stream, state · ARGV oldest id to keep, bytes appended up to what is trimmed. Returns entries removed.
+# KEYS lease, stream, state · ARGV token, oldest id to keep, bytes appended up to what is trimmed. Only for who holds
+# the lane: a Redis that has lost everything may give low ids again, to entries that nobody has read. Returns 1 where it
+# was done.
 TRIM: Final = """
-local removed = redis.call('XTRIM', KEYS[1], 'MINID', ARGV[1])
-local trimmed = tonumber(redis.call('HGET', KEYS[2], 'trimmed') or '0')
-if tonumber(ARGV[2]) > trimmed then redis.call('HSET', KEYS[2], 'trimmed', ARGV[2]) end
-return removed
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+redis.call('XTRIM', KEYS[2], 'MINID', ARGV[2])
+local trimmed = tonumber(redis.call('HGET', KEYS[3], 'trimmed') or '0')
+if tonumber(ARGV[3]) > trimmed then redis.call('HSET', KEYS[3], 'trimmed', ARGV[3]) end
+return 1
+"""
+
+# KEYS lease, stream, state · ARGV token, bytes appended up to the last entry, then ids of entries in their order:
+# removes those, wherever they lie. Only for whoever holds the lane. Returns 1 where it was done.
+REMOVE: Final = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+for i = 3, #ARGV do redis.call('XDEL', KEYS[2], ARGV[i]) end
+if #redis.call('XRANGE', KEYS[2], '-', ARGV[#ARGV], 'COUNT', 1) == 0 then
+  local trimmed = tonumber(redis.call('HGET', KEYS[3], 'trimmed') or '0')
+  if tonumber(ARGV[2]) > trimmed then redis.call('HSET', KEYS[3], 'trimmed', ARGV[2]) end
+end
+return 1
 """
 
 # KEYS lease · ARGV token, lifetime ms. Returns 1 while the token still holds the lane.
