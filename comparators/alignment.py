@@ -8,13 +8,26 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 Alike = Callable[[int, int], bool]  # may legacy's item i, edited, be enhanced's item j?
 
 
+class Labelled(Protocol):
+    """An item as far as pairing looks: the bytes of what is compared, and of its identity where it has one.
+
+    They are asked for only where they decide, and never of an item that stands on both sides as one object.
+    """
+
+    @property
+    def content(self) -> bytes: ...  # noqa: D102
+
+    @property
+    def identity(self) -> bytes | None: ...  # noqa: D102
+
+
 class Entry(NamedTuple):
-    """An item as far as pairing looks: the bytes of what is compared, and of its identity where it has one."""
+    """The least that can be paired."""
 
     content: bytes
     identity: bytes | None
@@ -29,13 +42,15 @@ class Alignment:
     added: tuple[int, ...]
 
 
-def align(legacy: Sequence[Entry], enhanced: Sequence[Entry], alike: Alike) -> Alignment:
+def align(legacy: Sequence[Labelled], enhanced: Sequence[Labelled], alike: Alike) -> Alignment:
     """Pair the entries of two lists; `alike` has the last word where neither content nor identity speaks."""
     aligner = _Aligner(legacy, enhanced)
     aligner.pair_ends()
-    aligner.pair_contents()
-    aligner.pair_identities()
-    aligner.pair_places(alike)
+    if aligner.is_unfinished():
+        aligner.pair_contents()
+        aligner.pair_identities()
+    if aligner.is_unfinished():
+        aligner.pair_places(alike)
     return Alignment(
         pairs=tuple(sorted(aligner.partners.items())),
         lost=tuple(aligner.unpaired_legacy()),
@@ -50,7 +65,7 @@ _START: Final = -1  # the anchor of what precedes every pair
 class _Aligner:
     """The pairs found so far, in both directions."""
 
-    def __init__(self, legacy: Sequence[Entry], enhanced: Sequence[Entry]) -> None:
+    def __init__(self, legacy: Sequence[Labelled], enhanced: Sequence[Labelled]) -> None:
         self._legacy = legacy
         self._enhanced = enhanced
         self.partners: dict[int, int] = {}
@@ -62,15 +77,19 @@ class _Aligner:
     def unpaired_enhanced(self) -> Iterator[int]:
         return (j for j in range(len(self._enhanced)) if j not in self._origins)
 
+    def is_unfinished(self) -> bool:
+        """Tell whether both sides have something left to pair."""
+        return len(self.partners) < min(len(self._legacy), len(self._enhanced))
+
     def pair_ends(self) -> None:
         """Pair equal heads and tails, so that among repeated items the one that is missing is the one at its place."""
         shorter = min(len(self._legacy), len(self._enhanced))
         head = 0
-        while head < shorter and self._legacy[head].content == self._enhanced[head].content:
+        while head < shorter and _equal(self._legacy[head], self._enhanced[head]):
             self._pair(head, head)
             head += 1
         for back in range(1, shorter - head + 1):
-            if self._legacy[-back].content != self._enhanced[-back].content:
+            if not _equal(self._legacy[-back], self._enhanced[-back]):
                 return
             self._pair(len(self._legacy) - back, len(self._enhanced) - back)
 
@@ -94,8 +113,8 @@ class _Aligner:
     def pair_places(self, alike: Alike) -> None:
         """Pair what is left between the same neighbours, as many on both sides, where it may be the same edited."""
         shared = self._identities_are_shared()
-        of_legacy = _open_places(self._legacy, {i: i for i in self.partners}, _contents(self._enhanced), shared=shared)
-        of_enhanced = _open_places(self._enhanced, self._origins, _contents(self._legacy), shared=shared)
+        of_legacy = _open_places(self._legacy, {i: i for i in self.partners}, contents_of(self._enhanced), shared=shared)
+        of_enhanced = _open_places(self._enhanced, self._origins, contents_of(self._legacy), shared=shared)
         for anchor, left in of_legacy.items():
             right = of_enhanced.get(anchor, ())
             if len(left) == len(right):
@@ -126,11 +145,25 @@ class _Aligner:
     def _identities_are_shared(self) -> bool:
         """Let what is paired by content tell whether equal identities mean equal records; without it, they do."""
         votes = Counter(
-            self._legacy[i].identity == self._enhanced[j].identity
-            for i, j in self.partners.items()
-            if self._legacy[i].identity is not None and self._enhanced[j].identity is not None
+            before.identity == after.identity
+            for before, after in self._twins()
+            if before.identity is not None and after.identity is not None
         )
-        return votes[True] >= votes[False]
+        if not votes[False]:
+            return True
+        identical = sum(before.identity is not None for before, after in self._couples() if before is after)
+        return votes[True] + identical >= votes[False]
+
+    def _couples(self) -> Iterator[tuple[Labelled, Labelled]]:
+        return ((self._legacy[i], self._enhanced[j]) for i, j in self.partners.items())
+
+    def _twins(self) -> Iterator[tuple[Labelled, Labelled]]:
+        """Yield the couples that are equal, or an edit, and not one object."""
+        return ((before, after) for before, after in self._couples() if before is not after)
+
+
+def _equal(before: Labelled, after: Labelled) -> bool:
+    return before is after or before.content == after.content
 
 
 def _indices(labelled: Iterable[tuple[int, _Label]]) -> dict[_Label, deque[int]]:
@@ -141,12 +174,13 @@ def _indices(labelled: Iterable[tuple[int, _Label]]) -> dict[_Label, deque[int]]
     return gathered
 
 
-def _contents(entries: Sequence[Entry]) -> set[bytes]:
+def contents_of(entries: Iterable[Labelled]) -> set[bytes]:
+    """Return the different contents of `entries`."""
     return {entry.content for entry in entries}
 
 
 def _open_places(
-    entries: Sequence[Entry], anchors: Mapping[int, int], elsewhere: AbstractSet[bytes], *, shared: bool
+    entries: Sequence[Labelled], anchors: Mapping[int, int], elsewhere: AbstractSet[bytes], *, shared: bool
 ) -> dict[int, deque[int]]:
     """Gather what may be paired by place, by the pair before it (`anchors` names a paired entry's pair).
 

@@ -6,31 +6,30 @@ from comparators.canonical import JSON, encoded, same
 from comparators.lists import AlignedLists, align_records, align_values, list_differences
 from comparators.pairs import Pair
 from comparators.paths import ROOT, item, member
+from comparators.records import Record
 from comparators.residue import leaf_difference, residue_differences
 from comparators.verdicts import Difference
 
 
 def compare_structure(pair: Pair) -> Iterator[Difference]:
     """Yield what differs between two answers of any shape."""
-    if isinstance(pair.legacy, list) and isinstance(pair.enhanced, list):
-        lists = align_records(pair)
-        yield from list_differences(lists, ordered=pair.schema.ordered)
-        yield from edits(lists, pair)
-    else:
-        yield from record_differences(pair.legacy, pair.enhanced, ROOT, pair)
+    lists = align_records(pair)
+    if lists is None:
+        yield from record_differences(pair.before.root, pair.after.root, ROOT, pair)
+        return
+    yield from list_differences(lists, ordered=pair.schema.ordered)
+    yield from edits(lists, pair)
 
 
 def edits(lists: AlignedLists, pair: Pair) -> Iterator[Difference]:
     """Yield what differs inside the paired records of two lists."""
     for i, j in lists.edited():
-        yield from record_differences(lists.legacy.items[i], lists.enhanced.items[j], item(lists.path, i), pair)
+        yield from record_differences(lists.legacy[i], lists.enhanced[j], item(lists.path, i), pair)
 
 
-def record_differences(legacy: JSON, enhanced: JSON, path: str, pair: Pair) -> Iterator[Difference]:
+def record_differences(legacy: Record, enhanced: Record, path: str, pair: Pair) -> Iterator[Difference]:
     """Yield what differs in what is compared of two records."""
-    compared_legacy = pair.schema.record(legacy, pair.left_out)
-    compared_enhanced = pair.schema.record(enhanced, pair.left_out)
-    yield from value_differences(compared_legacy, compared_enhanced, path, pair)
+    return value_differences(legacy.compared, enhanced.compared, path, pair)
 
 
 def value_differences(
@@ -59,7 +58,7 @@ def _value_list_differences(
 def _object_differences(
     legacy: dict[str, JSON], enhanced: dict[str, JSON], path: str, pair: Pair
 ) -> Iterator[Difference]:
-    """Pair the lists below two objects ourselves, and leave the rest to deepdiff."""
+    """Pair the lists below two objects ourselves, and leave the rest to the residue."""
     differing = [name for name in legacy.keys() & enhanced.keys() if not same(legacy[name], enhanced[name])]
     paired = {name for name in differing if _holds_lists(legacy[name], enhanced[name])}
     for name in sorted(paired):
