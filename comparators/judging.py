@@ -12,7 +12,7 @@ import msgspec
 
 from comparators.answers import Lines, read
 from comparators.canonical import MAX_BYTES, Unjudgeable
-from comparators.lines import within_fences
+from comparators.lines import is_same_but_for, within_fences
 from comparators.observations import Call, Observation
 from comparators.outcomes import judge_outcomes
 from comparators.pairs import Pair
@@ -36,11 +36,7 @@ def judge(operation: str, legacy: Observation, enhanced: Observation, *, call: C
         lines = _lines(legacy.value, enhanced.value)
         if lines is not None and lines[0] == lines[1] and within_fences(lines[0], legacy.value, enhanced.value):
             return _MATCH
-        entry = entry_of(operation)
-        before, after = read(legacy.value, enhanced.value, lines, Reading(entry.schema, entry.schema.left_out(call)))
-        if before.equals(after):
-            return _MATCH
-        return _judge_values(entry, Pair(before=before, after=after, call=call, context=enhanced.context))
+        return _judge_unequal(entry_of(operation), lines, legacy, enhanced, call)
     except Unjudgeable as unjudgeable:
         return Judgement(Verdict.INCONCLUSIVE, reason=unjudgeable.reason)
     except Exception as error:
@@ -57,6 +53,21 @@ def _lines(legacy: Any, enhanced: Any) -> Lines | None:
         return (before, _encode(enhanced)) if len(before) <= MAX_BYTES else None
     except Exception:
         return None
+
+
+def _judge_unequal(
+    entry: Entry, lines: Lines | None, legacy: Observation, enhanced: Observation, call: Call | None
+) -> Judgement:
+    reading = Reading(entry.schema, entry.schema.left_out(call))
+    try:
+        before, after = read(legacy.value, enhanced.value, lines, reading)
+    except Unjudgeable:
+        if lines is not None and is_same_but_for(reading.left_out, legacy.value, enhanced.value):
+            return _MATCH  # to the byte, so nobody has to understand it
+        raise
+    if before.equals(after):
+        return _MATCH
+    return _judge_values(entry, Pair(before=before, after=after, call=call, context=enhanced.context))
 
 
 def _judge_values(entry: Entry, pair: Pair) -> Judgement:

@@ -28,12 +28,12 @@ def without_edge(lists: AlignedLists, limit: object, time: str) -> AlignedLists:
 
 
 def _edge_time(lists: AlignedLists, time: str) -> str:
-    """Return the time of the last item that cannot have come over the edge; "" where times are missing."""
+    """Return the time of the last item that cannot have come over the edge; "" where times are missing, or one item is alone."""
     unpaired = [lists.legacy[i] for i in lists.alignment.lost]
     unpaired += [lists.enhanced[j] for j in lists.alignment.added]
     times = sorted((_time_of(each, time) for each in unpaired), reverse=True)
     newer_half = times[: len(times) // 2]
-    return newer_half[-1] if all(times) else ""
+    return newer_half[-1] if newer_half and all(times) else ""
 
 
 def _kept(unpaired: Iterable[int], items: Sequence[Record], last_paired: int, time: str, edge: str) -> tuple[int, ...]:
