@@ -4,7 +4,7 @@ Content counts with multiplicity and before identity, so that two systems that n
 lose one item, not all that follow it. Linear in the items; order is judged by others, on what is paired here.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -46,15 +46,13 @@ def align(legacy: Sequence[Labelled], enhanced: Sequence[Labelled], alike: Alike
     """Pair the entries of two lists; `alike` has the last word where neither content nor identity speaks."""
     aligner = _Aligner(legacy, enhanced)
     aligner.pair_ends()
-    if aligner.is_unfinished():
-        aligner.pair_contents()
-        aligner.pair_identities()
-    if aligner.is_unfinished():
-        aligner.pair_places(alike)
+    aligner.pair_contents()
+    aligner.pair_identities()
+    aligner.pair_places(alike)
     return Alignment(
         pairs=tuple(sorted(aligner.partners.items())),
-        lost=tuple(aligner.unpaired_legacy()),
-        added=tuple(aligner.unpaired_enhanced()),
+        lost=tuple(aligner.lost),
+        added=tuple(aligner.added),
     )
 
 
@@ -63,40 +61,31 @@ _START: Final = -1  # the anchor of what precedes every pair
 
 
 class _Aligner:
-    """The pairs found so far, in both directions."""
+    """The pairs found so far, in both directions, and what is left on either side; a step without anything left is none."""
 
     def __init__(self, legacy: Sequence[Labelled], enhanced: Sequence[Labelled]) -> None:
         self._legacy = legacy
         self._enhanced = enhanced
         self.partners: dict[int, int] = {}
         self._origins: dict[int, int] = {}
-
-    def unpaired_legacy(self) -> Iterator[int]:
-        return (i for i in range(len(self._legacy)) if i not in self.partners)
-
-    def unpaired_enhanced(self) -> Iterator[int]:
-        return (j for j in range(len(self._enhanced)) if j not in self._origins)
-
-    def is_unfinished(self) -> bool:
-        """Tell whether both sides have something left to pair."""
-        return len(self.partners) < min(len(self._legacy), len(self._enhanced))
+        self.lost: Sequence[int] = range(len(legacy))
+        self.added: Sequence[int] = range(len(enhanced))
 
     def pair_ends(self) -> None:
         """Pair equal heads and tails, so that among repeated items the one that is missing is the one at its place."""
-        shorter = min(len(self._legacy), len(self._enhanced))
-        head = 0
-        while head < shorter and _equal(self._legacy[head], self._enhanced[head]):
-            self._pair(head, head)
-            head += 1
-        for back in range(1, shorter - head + 1):
-            if not _equal(self._legacy[-back], self._enhanced[-back]):
-                return
-            self._pair(len(self._legacy) - back, len(self._enhanced) - back)
+        head = _equal_head(self._legacy, self._enhanced)
+        tail = _equal_head(self._legacy[head:][::-1], self._enhanced[head:][::-1])
+        last, last_added = len(self._legacy) - tail, len(self._enhanced) - tail
+        self._pair_all(self.lost[:head], self.added[:head])
+        self._pair_all(self.lost[last:], self.added[last_added:])
+        self.lost, self.added = self.lost[head:last], self.added[head:last_added]
 
     def pair_contents(self) -> None:
         """Pair equal contents, first with first; where one side has more of them, those of one identity before."""
-        of_legacy = _indices((i, self._legacy[i].content) for i in self.unpaired_legacy())
-        of_enhanced = _indices((j, self._enhanced[j].content) for j in self.unpaired_enhanced())
+        if not (self.lost and self.added):
+            return
+        of_legacy = _indices((i, self._legacy[i].content) for i in self.lost)
+        of_enhanced = _indices((j, self._enhanced[j].content) for j in self.added)
         for content, left in of_legacy.items():
             right = of_enhanced.get(content)
             if right is None:
@@ -104,14 +93,18 @@ class _Aligner:
             if len(left) != len(right):
                 self._pair_same_identities(left, right)
             self._pair_in_order(left, right)
+        self._leave_unpaired()
 
     def pair_identities(self) -> None:
         """Pair what was edited by its identity, unless each side numbers its records in its own way."""
-        if self._identities_are_shared():
-            self._pair_same_identities([*self.unpaired_legacy()], [*self.unpaired_enhanced()])
+        if self.lost and self.added and self._identities_are_shared():
+            self._pair_same_identities(self.lost, self.added)
+            self._leave_unpaired()
 
     def pair_places(self, alike: Alike) -> None:
         """Pair what is left between the same neighbours, as many on both sides, where it may be the same edited."""
+        if not (self.lost and self.added):
+            return
         shared = self._identities_are_shared()
         of_legacy = _open_places(self._legacy, {i: i for i in self.partners}, contents_of(self._enhanced), shared=shared)
         of_enhanced = _open_places(self._enhanced, self._origins, contents_of(self._legacy), shared=shared)
@@ -119,6 +112,7 @@ class _Aligner:
             right = of_enhanced.get(anchor, ())
             if len(left) == len(right):
                 self._pair_alike(zip(left, right, strict=True), alike)
+        self._leave_unpaired()
 
     def _pair_alike(self, couples: Iterable[tuple[int, int]], alike: Alike) -> None:
         for i, j in couples:
@@ -128,6 +122,10 @@ class _Aligner:
     def _pair(self, i: int, j: int) -> None:
         self.partners[i] = j
         self._origins[j] = i
+
+    def _pair_all(self, left: Sequence[int], right: Sequence[int]) -> None:
+        self.partners.update(zip(left, right, strict=True))
+        self._origins.update(zip(right, left, strict=True))
 
     def _pair_in_order(self, left: Sequence[int], right: Sequence[int]) -> None:
         free_left = [i for i in left if i not in self.partners]
@@ -142,28 +140,33 @@ class _Aligner:
             if identity is not None and waiting.get(identity):
                 self._pair(i, waiting[identity].popleft())
 
+    def _leave_unpaired(self) -> None:
+        self.lost = [i for i in self.lost if i not in self.partners]
+        self.added = [j for j in self.added if j not in self._origins]
+
     def _identities_are_shared(self) -> bool:
         """Let what is paired by content tell whether equal identities mean equal records; without it, they do."""
-        votes = Counter(
-            before.identity == after.identity
-            for before, after in self._twins()
-            if before.identity is not None and after.identity is not None
-        )
-        if not votes[False]:
-            return True
-        identical = sum(before.identity is not None for before, after in self._couples() if before is after)
-        return votes[True] + identical >= votes[False]
+        twins = [both for both in self._couples() if both[0] is not both[1]]
+        votes = [before.identity == after.identity for before, after in twins if _have_identities(before, after)]
+        against = votes.count(False)  # one object has one identity
+        return not against or against <= sum(_have_identities(*both) for both in self._couples()) - against
 
     def _couples(self) -> Iterator[tuple[Labelled, Labelled]]:
         return ((self._legacy[i], self._enhanced[j]) for i, j in self.partners.items())
 
-    def _twins(self) -> Iterator[tuple[Labelled, Labelled]]:
-        """Yield the couples that are equal, or an edit, and not one object."""
-        return ((before, after) for before, after in self._couples() if before is not after)
+
+def _have_identities(before: Labelled, after: Labelled) -> bool:
+    return before.identity is not None and after.identity is not None
 
 
-def _equal(before: Labelled, after: Labelled) -> bool:
-    return before is after or before.content == after.content
+def _equal_head(legacy: Sequence[Labelled], enhanced: Sequence[Labelled]) -> int:
+    """Count the items from the start on that are equal on both sides."""
+    head = 0
+    for before, after in zip(legacy, enhanced, strict=False):
+        if before is not after and before.content != after.content:
+            break
+        head += 1
+    return head
 
 
 def _indices(labelled: Iterable[tuple[int, _Label]]) -> dict[_Label, deque[int]]:

@@ -4,17 +4,16 @@ What is returned must be plain JSON to be read by its bytes; what Python has bey
 by the walk, which also finds out what cannot be judged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from comparators.canonical import JSON, Unjudgeable, canonical
-from comparators.lines import is_judgeable
+from comparators.lines import has_different_keys, is_judgeable
 from comparators.records import Reading, Record, same_contents
 
 _split: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decoded: Final = msgspec.json.Decoder().decode
 
 
 class Answer:
@@ -61,9 +60,8 @@ Lines = tuple[bytes, bytes]
 def read(legacy: Any, enhanced: Any, lines: Lines | None, reading: Reading) -> tuple[Answer, Answer]:
     """Read two answers, `lines` their JSON where they have that; raises `Unjudgeable`."""
     if lines is not None and reading.schema.ordered:
-        before, after = lines
-        if is_judgeable(before, legacy) and is_judgeable(after, enhanced):
-            answers = _read_lines(legacy, enhanced, before, after, reading)
+        if is_judgeable(lines[0], legacy) and is_judgeable(lines[1], enhanced):
+            answers = _read_lines(legacy, enhanced, lines, reading)
             if answers is not None:
                 return answers
     return _walked("legacy", legacy, reading), _walked("enhanced", enhanced, reading)
@@ -76,32 +74,29 @@ def _walked(side: str, value: Any, reading: Reading) -> Answer:
         raise Unjudgeable(f"{side}: {unjudgeable.reason}") from None
 
 
-def _read_lines(
-    legacy: Any, enhanced: Any, before: bytes, after: bytes, reading: Reading
-) -> tuple[Answer, Answer] | None:
-    """Read two answers by their lines; None where one holds what is no plain JSON."""
-    shelf = _Shelf(reading)
-    answers = shelf.answer(legacy, before), shelf.answer(enhanced, after)
-    return answers if shelf.is_plain else None
+def _read_lines(legacy: Any, enhanced: Any, lines: Lines, reading: Reading) -> tuple[Answer, Answer] | None:
+    """Read two answers by their lines, what is the same on both sides once; None where one has to be walked."""
+    left, right = _parts(legacy, lines[0]), _parts(enhanced, lines[1])
+    shared = {part: Record(reading, part) for part in {*left}.intersection(right)}
+    before, after = ([shared.get(part) or Record(reading, part) for part in parts] for parts in (left, right))
+    if not (has_different_keys(lines[0]) and all(part in shared or has_different_keys(part) for part in right)):
+        return None
+    if not (_is_plain(legacy, left, before, shared) and _is_plain(enhanced, right, after, shared)):
+        return None
+    return _answer(legacy, before, reading), _answer(enhanced, after, reading)
 
 
-class _Shelf:
-    """The records met so far by their bytes: a second of the same bytes is the first."""
+def _parts(value: Any, line: bytes) -> list[bytes]:
+    return [*map(bytes, _split(line))] if type(value) is list else [line]
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-        self._records: dict[bytes, Record] = {}
-        self.is_plain = True
 
-    def answer(self, value: Any, line: bytes) -> Answer:
-        if type(value) is not list:
-            return Answer(self._reading, root=self._record(value, line))
-        return Answer(self._reading, records=[*map(self._record, value, map(bytes, _split(line)))])
+def _is_plain(value: Any, parts: Sequence[bytes], records: Sequence[Record], shared: Container[bytes]) -> bool:
+    """Tell whether what is not the same on both sides is what its line says."""
+    items = value if type(value) is list else [value]
+    return all(
+        part in shared or record.value == each for part, record, each in zip(parts, records, items, strict=True)
+    )
 
-    def _record(self, value: Any, line: bytes) -> Record:
-        record = self._records.get(line)
-        if record is None:
-            plain = _decoded(line)
-            self.is_plain &= plain == value
-            record = self._records[line] = Record(self._reading, plain)
-        return record
+
+def _answer(value: Any, records: list[Record], reading: Reading) -> Answer:
+    return Answer(reading, records=records) if type(value) is list else Answer(reading, root=records[0])

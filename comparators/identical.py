@@ -17,11 +17,11 @@ def identical(legacy: bytes, enhanced: bytes) -> bool:
 
 def fits(line: bytes) -> bool:
     """Tell from an answer's JSON whether it has few enough values and levels; a doubt says no."""
-    if line.count(b",") > MAX_ITEMS:
+    if len(line) > 2 * MAX_ITEMS and line.count(b",") > MAX_ITEMS:  # no value but the last takes fewer than two bytes
         return False
-    if line.count(b"[") + line.count(b"{") <= MAX_DEPTH:  # no deeper than there are brackets
-        return True
     brackets = line.translate(None, _NOT_BRACKETS)
+    if len(brackets) <= 2 * MAX_DEPTH:  # no deeper than there are pairs of them
+        return True
     for _ in range(MAX_DEPTH):
         if not brackets:
             return True

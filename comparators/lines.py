@@ -49,15 +49,18 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def is_judgeable(line: bytes, value: Any) -> bool:
-    """Tell whether the walk over `value`, encoded as `line`, certainly passes every fence."""
-    containers = line.count(b"[") + line.count(b"{")
+    """Tell whether the walk over `value`, encoded as `line`, passes every fence but that of keys, for certain."""
     return (
-        line.count(b",") + containers <= MAX_ITEMS
+        (len(line) <= 2 * MAX_ITEMS or line.count(b",") + line.count(b"[") + line.count(b"{") <= MAX_ITEMS)
         and within_fences(line, value)
         and (line.isascii() or _is_normal(line.decode()))
-        and not (len(line) > len(_LONG_INTEGER) and _LONG_INTEGER in line.translate(_DIGITS))
-        and not _has_instants_as_keys(line)
+        and (len(line) < len(_LONG_INTEGER) or _LONG_INTEGER not in line.translate(_DIGITS))
     )
+
+
+def has_different_keys(line: bytes) -> bool:
+    """Tell whether in a judgeable answer no two keys of one object can be the same: only instants have two spellings."""
+    return line.rfind(b'Z":') < 0 and line.rfind(b'z":') < 0 and _KEY_WITH_OFFSET.search(line) is None
 
 
 def is_canonical(line: bytes) -> bool:
@@ -67,7 +70,7 @@ def is_canonical(line: bytes) -> bool:
 
 def _is_finite(line: bytes, values: tuple[Any, ...]) -> bool:
     """Tell whether no value holds NaN or infinity: JSON writes null for them, MessagePack writes them."""
-    if b"null" not in line:
+    if line.rfind(b"null") < 0:  # from behind it takes half the time of `in`
         return True
     try:
         return not any(_NOT_FINITE.search(msgspec.msgpack.encode(value)) for value in values)
@@ -80,8 +83,3 @@ def _is_normal(text: str) -> bool:
     return is_normalized("NFC", text) and all(
         longest_run_of_marks(found[0]) <= MAX_MARKS for found in _MARKS.finditer(text)
     )
-
-
-def _has_instants_as_keys(line: bytes) -> bool:
-    """Two keys may be one instant; in NFC, no other two keys have one form."""
-    return b'Z":' in line or b'z":' in line or _KEY_WITH_OFFSET.search(line) is not None

@@ -21,13 +21,7 @@ class AlignedLists:
     legacy: Sequence[Record]
     enhanced: Sequence[Record]
     alignment: Alignment
-
-    def edited(self) -> Iterator[tuple[int, int]]:
-        """Yield the pairs whose contents differ."""
-        for i, j in self.alignment.pairs:
-            before, after = self.legacy[i], self.enhanced[j]
-            if before is not after and before.content != after.content:
-                yield i, j
+    edited: Sequence[tuple[int, int]]  #: the pairs whose contents differ
 
 
 def align_records(pair: Pair) -> AlignedLists | None:
@@ -100,7 +94,10 @@ def _aligned(
     def alike(i: int, j: int) -> bool:
         return _alike(legacy[i], enhanced[j], telling)
 
-    return AlignedLists(path, legacy, enhanced, align(legacy, enhanced, alike))
+    alignment = align(legacy, enhanced, alike)
+    unlike = [(i, j) for i, j in alignment.pairs if legacy[i] is not enhanced[j]]
+    edited = [(i, j) for i, j in unlike if legacy[i].content != enhanced[j].content]
+    return AlignedLists(path, legacy, enhanced, alignment, edited)
 
 
 def _alike(left: Record, right: Record, telling: AbstractSet[str]) -> bool:

@@ -69,7 +69,7 @@ def _leaks(lists: AlignedLists, owners: frozenset[str]) -> list[Difference]:
         memory = lists.enhanced[j]
         if _is_foreign(memory, owners):
             found.append(Difference(item(ROOT, j), Kind.LEAK, Severity.CRITICAL, ABSENT, memory.form))
-    for i, j in lists.edited():
+    for i, j in lists.edited:
         found += _leak(lists.legacy[i], lists.enhanced[j], item(ROOT, i), owners)
     return found
 

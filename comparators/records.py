@@ -4,9 +4,9 @@ A record's bytes are brought into canonical form where they are not in it alread
 once for both sides.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Final
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -15,7 +15,22 @@ from comparators.lines import is_canonical
 from comparators.schemas import Schema
 
 _decoded: Final = msgspec.json.Decoder().decode
-_UNREAD: Final = object()
+_Value = TypeVar("_Value")
+
+
+class once(Generic[_Value]):  # noqa: N801 -- used as a decorator
+    """A property that is made when it is first asked for, and then is the object's own: as cheap as any attribute."""
+
+    def __init__(self, make: Callable[[Any], _Value]) -> None:
+        self._make = make
+        self.__doc__ = make.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, record: Any, owner: type) -> _Value:
+        value = record.__dict__[self._name] = self._make(record)
+        return value
 
 
 class Reading:
@@ -29,56 +44,53 @@ class Reading:
 
     def of_form(self, form: JSON) -> "Record":
         """Return the record of a canonical form."""
-        record = Record(self, form)
-        record._form = form  # noqa: SLF001 -- its maker's
+        record = Record(self, b"")
+        record.value = record.form = form
         return record
 
     def line(self, value: JSON) -> bytes | None:
         """Return what is compared of a record as its canonical bytes; None where `value` has to be walked for that."""
-        line = encoded(self.schema.record(value, self.left_out))
+        line = self.content(value)
         return line if is_canonical(line) and not self.schema.may_settle(line) else None
+
+    def content(self, value: JSON) -> bytes:
+        """Return what is compared of a record as bytes."""
+        return encoded(self.schema.record(value, self.left_out))
 
 
 class Record:
     """One item of an answer that is a list, or an answer that is none: a plain JSON value within the fences."""
 
-    __slots__ = ("_content", "_form", "_identity", "_reading", "value")
-
-    def __init__(self, reading: Reading, value: JSON) -> None:
-        self.value = value  #: as it was returned
+    def __init__(self, reading: Reading, line: bytes) -> None:
         self._reading = reading
-        self._form: JSON = _UNREAD
-        self._content: bytes | None = None
-        self._identity: JSON = _UNREAD
+        self._line = line
 
-    @property
+    @once
+    def value(self) -> JSON:
+        """The record as it was returned."""
+        return _decoded(self._line)
+
+    @once
     def form(self) -> JSON:
         """The whole record in canonical form, its unordered lists in one order."""
-        if self._form is _UNREAD:
-            self._form = self._reading.schema.settled_item(canonical(self.value))
-        return self._form
+        return self._reading.schema.settled_item(canonical(self.value))
 
-    @property
+    @once
     def content(self) -> bytes:
         """What is compared of it, in canonical form, as bytes."""
-        if self._content is None:
-            self._content = self._reading.line(self.value) if self._form is _UNREAD else None
-            if self._content is None:
-                self._content = encoded(self._reading.schema.record(self.form, self._reading.left_out))
-        return self._content
+        line = None if "form" in self.__dict__ else self._reading.line(self.value)
+        return line if line is not None else self._reading.content(self.form)
 
     @property
     def compared(self) -> JSON:
         """What is compared of it, in canonical form."""
         return _decoded(self.content)
 
-    @property
+    @once
     def identity(self) -> bytes | None:
         """What tells which record it is, as bytes; None where nothing does."""
-        if self._identity is _UNREAD:
-            identity = self.field(self._reading.schema.key)
-            self._identity = None if identity is None else encoded(identity)
-        return self._identity  # type: ignore[no-any-return]
+        identity = self.field(self._reading.schema.key)
+        return None if identity is None else encoded(identity)
 
     def field(self, name: str, default: JSON = None) -> JSON:
         """Return one field in canonical form; `default` where there is none."""

@@ -5,7 +5,7 @@ its options call unequal values equal; so everything but the last step is done b
 it finds nothing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final
 
@@ -32,13 +32,11 @@ _BLANK: Final[tuple[JSON, ...]] = (None, "", [], {})
 
 def residue_differences(legacy: JSON, enhanced: JSON, path: str, budget: Budget) -> Iterator[Difference]:
     """Yield what differs between two unequal canonical values; as a whole where the budget is spent."""
-    found = False
+    found: Sequence[Sequence[str | int]] = ()
     if budget.spend(_CALL_NODES + _nodes(legacy) + _nodes(enhanced)):
-        for steps in _deepdiff_paths(legacy, enhanced):
-            found = True
-            yield leaf_difference(_at(legacy, steps), _at(enhanced, steps), below(path, steps))
-    if not found:
-        yield leaf_difference(legacy, enhanced, path)
+        found = [*_deepdiff_paths(legacy, enhanced)]
+    for steps in found or ((),):
+        yield leaf_difference(_at(legacy, steps), _at(enhanced, steps), below(path, steps))
 
 
 def leaf_difference(legacy: JSON, enhanced: JSON, path: str) -> Difference:
@@ -65,10 +63,10 @@ def _severity(kind: Kind, legacy: JSON, enhanced: JSON, path: str) -> Severity:
     return Severity.CRITICAL if emptied or replaced else Severity.MAJOR
 
 
-def _deepdiff_paths(legacy: JSON, enhanced: JSON) -> Sequence[Sequence[str | int]]:
+def _deepdiff_paths(legacy: JSON, enhanced: JSON) -> Iterable[Sequence[str | int]]:
     """Return where deepdiff finds two values different, in order; fields of flat objects need no deepdiff for that."""
     if _is_flat(legacy) and _is_flat(enhanced):
-        return [*_field_paths(legacy, enhanced)]
+        return _field_paths(legacy, enhanced)
     return sorted(_deep_paths(legacy, enhanced), key=_in_order)
 
 
@@ -127,8 +125,9 @@ def _at(value: JSON, steps: Sequence[str | int]) -> JSON:
 
 
 def _nodes(value: JSON) -> int:
-    if isinstance(value, dict):
-        return 1 + sum(map(_nodes, value.values()))
-    if isinstance(value, list):
-        return 1 + sum(map(_nodes, value))
-    return 1
+    """Count the values of a value at all its levels, itself too."""
+    if type(value) is dict:
+        value = value.values()
+    elif type(value) is not list:
+        return 1
+    return 1 + len(value) + sum([_nodes(item) - 1 for item in value if type(item) in _CONTAINERS])

@@ -23,7 +23,7 @@ def compare_structure(pair: Pair) -> Iterator[Difference]:
 
 def edits(lists: AlignedLists, pair: Pair) -> Iterator[Difference]:
     """Yield what differs inside the paired records of two lists."""
-    for i, j in lists.edited():
+    for i, j in lists.edited:
         yield from record_differences(lists.legacy[i], lists.enhanced[j], item(lists.path, i), pair)
 
 
@@ -51,7 +51,7 @@ def _value_list_differences(
 ) -> Iterator[Difference]:
     lists = align_values(legacy, enhanced, path, pair.schema.key)
     yield from list_differences(lists, ordered=ordered)
-    for i, j in lists.edited():
+    for i, j in lists.edited:
         yield from value_differences(legacy[i], enhanced[j], item(path, i), pair)
 
 
