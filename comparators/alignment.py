@@ -7,7 +7,6 @@ lose one item, not all that follow it. Linear in the items; order is judged by o
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol, TypeVar
 
 Alike = Callable[[int, int], bool]  # may legacy's item i, edited, be enhanced's item j?
@@ -26,6 +25,16 @@ class Labelled(Protocol):
     def identity(self) -> bytes | None: ...  # noqa: D102
 
 
+class Entries(Protocol):
+    """A list of them; what is never asked for need not be there yet."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Labelled: ...
+
+    def __iter__(self) -> Iterator[Labelled]: ...
+
+
 class Entry(NamedTuple):
     """The least that can be paired."""
 
@@ -33,27 +42,31 @@ class Entry(NamedTuple):
     identity: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Alignment:
-    """Pairs (index in legacy, index in enhanced) by legacy's index, and what found no partner."""
+class Alignment(NamedTuple):
+    """Pairs (index in legacy, index in enhanced) by legacy's index, those of them that differ, what found no partner."""
 
-    pairs: tuple[tuple[int, int], ...]
-    lost: tuple[int, ...]
-    added: tuple[int, ...]
+    pairs: Sequence[tuple[int, int]]
+    edited: Sequence[tuple[int, int]]
+    lost: Sequence[int]
+    added: Sequence[int]
 
 
-def align(legacy: Sequence[Labelled], enhanced: Sequence[Labelled], alike: Alike) -> Alignment:
-    """Pair the entries of two lists; `alike` has the last word where neither content nor identity speaks."""
+def align(
+    legacy: Entries, enhanced: Entries, alike: Alike, *, head: int = 0, tail: int = 0
+) -> Alignment:
+    """Pair the entries of two lists; `alike` has the last word where neither content nor identity speaks.
+
+    As many as `head` say at the start, and `tail` at the end, are known to be the same, and are not looked at.
+    """
     aligner = _Aligner(legacy, enhanced)
-    aligner.pair_ends()
-    aligner.pair_contents()
-    aligner.pair_identities()
-    aligner.pair_places(alike)
-    return Alignment(
-        pairs=tuple(sorted(aligner.partners.items())),
-        lost=tuple(aligner.lost),
-        added=tuple(aligner.added),
-    )
+    aligner.pair_ends(head, tail)
+    if aligner.is_unfinished():
+        aligner.pair_contents()
+    if aligner.is_unfinished():
+        aligner.pair_identities()
+    if aligner.is_unfinished():
+        aligner.pair_places(alike)
+    return aligner.alignment()
 
 
 _Label = TypeVar("_Label")
@@ -61,53 +74,70 @@ _START: Final = -1  # the anchor of what precedes every pair
 
 
 class _Aligner:
-    """The pairs found so far, in both directions, and what is left on either side; a step without anything left is none."""
+    """The pairs found so far between the ends that are equal, and what is left there on either side."""
 
-    def __init__(self, legacy: Sequence[Labelled], enhanced: Sequence[Labelled]) -> None:
+    def __init__(self, legacy: Entries, enhanced: Entries) -> None:
         self._legacy = legacy
         self._enhanced = enhanced
-        self.partners: dict[int, int] = {}
-        self._origins: dict[int, int] = {}
-        self.lost: Sequence[int] = range(len(legacy))
-        self.added: Sequence[int] = range(len(enhanced))
+        self._known: list[tuple[int, int]] = []  # without being looked at
+        self._ends: list[tuple[int, int]] = []
+        self._equal: dict[int, int] = {}
+        self._edited: dict[int, int] = {}
+        self._taken: set[int] = set()  # of enhanced, in any pair between the ends
+        self._lost: Sequence[int] = ()
+        self._added: Sequence[int] = ()
 
-    def pair_ends(self) -> None:
+    def is_unfinished(self) -> bool:
+        """Tell whether both sides have something left to pair."""
+        return bool(self._lost and self._added)
+
+    def alignment(self) -> Alignment:
+        """Return what was found."""
+        pairs = sorted((*self._known, *self._ends, *self._equal.items(), *self._edited.items()))
+        return Alignment(pairs, sorted(self._edited.items()), self._lost, self._added)
+
+    def pair_ends(self, head: int, tail: int) -> None:
         """Pair equal heads and tails, so that among repeated items the one that is missing is the one at its place."""
-        head = _equal_head(self._legacy, self._enhanced)
-        tail = _equal_head(self._legacy[head:][::-1], self._enhanced[head:][::-1])
-        last, last_added = len(self._legacy) - tail, len(self._enhanced) - tail
-        self._pair_all(self.lost[:head], self.added[:head])
-        self._pair_all(self.lost[last:], self.added[last_added:])
-        self.lost, self.added = self.lost[head:last], self.added[head:last_added]
+        legacy, enhanced = self._legacy, self._enhanced
+        last, last_added = len(legacy), len(enhanced)
+        shorter = min(last, last_added)
+        self._known = [(i, i) for i in range(head)]
+        while head < shorter and _are_equal(legacy[head], enhanced[head]):
+            self._ends.append((head, head))
+            head += 1
+        tail = min(tail, shorter - head)
+        self._known += [(last - back, last_added - back) for back in range(tail, 0, -1)]
+        while tail < shorter - head and _are_equal(legacy[last - tail - 1], enhanced[last_added - tail - 1]):
+            tail += 1
+            self._ends.append((last - tail, last_added - tail))
+        self._lost, self._added = range(head, last - tail), range(head, last_added - tail)
 
     def pair_contents(self) -> None:
         """Pair equal contents, first with first; where one side has more of them, those of one identity before."""
-        if not (self.lost and self.added):
-            return
-        of_legacy = _indices((i, self._legacy[i].content) for i in self.lost)
-        of_enhanced = _indices((j, self._enhanced[j].content) for j in self.added)
+        of_legacy = _indices((i, self._legacy[i].content) for i in self._lost)
+        of_enhanced = _indices((j, self._enhanced[j].content) for j in self._added)
         for content, left in of_legacy.items():
             right = of_enhanced.get(content)
             if right is None:
                 continue
             if len(left) != len(right):
-                self._pair_same_identities(left, right)
+                self._pair_same_identities(left, right, self._equal)
             self._pair_in_order(left, right)
         self._leave_unpaired()
 
     def pair_identities(self) -> None:
         """Pair what was edited by its identity, unless each side numbers its records in its own way."""
-        if self.lost and self.added and self._identities_are_shared():
-            self._pair_same_identities(self.lost, self.added)
+        if self._identities_are_shared():
+            self._pair_same_identities(self._lost, self._added, self._edited)
             self._leave_unpaired()
 
     def pair_places(self, alike: Alike) -> None:
         """Pair what is left between the same neighbours, as many on both sides, where it may be the same edited."""
-        if not (self.lost and self.added):
-            return
         shared = self._identities_are_shared()
-        of_legacy = _open_places(self._legacy, {i: i for i in self.partners}, contents_of(self._enhanced), shared=shared)
-        of_enhanced = _open_places(self._enhanced, self._origins, contents_of(self._legacy), shared=shared)
+        pairs = dict((*self._known, *self._ends, *self._equal.items(), *self._edited.items()))
+        anchors, origins = {i: i for i in pairs}, {j: i for i, j in pairs.items()}
+        of_legacy = _open_places(self._legacy, anchors, contents_of(self._enhanced), shared=shared)
+        of_enhanced = _open_places(self._enhanced, origins, contents_of(self._legacy), shared=shared)
         for anchor, left in of_legacy.items():
             right = of_enhanced.get(anchor, ())
             if len(left) == len(right):
@@ -117,56 +147,46 @@ class _Aligner:
     def _pair_alike(self, couples: Iterable[tuple[int, int]], alike: Alike) -> None:
         for i, j in couples:
             if alike(i, j):
-                self._pair(i, j)
+                self._pair(i, j, self._edited)
 
-    def _pair(self, i: int, j: int) -> None:
-        self.partners[i] = j
-        self._origins[j] = i
+    def _pair(self, i: int, j: int, pairs: dict[int, int]) -> None:
+        pairs[i] = j
+        self._taken.add(j)
 
-    def _pair_all(self, left: Sequence[int], right: Sequence[int]) -> None:
-        self.partners.update(zip(left, right, strict=True))
-        self._origins.update(zip(right, left, strict=True))
-
-    def _pair_in_order(self, left: Sequence[int], right: Sequence[int]) -> None:
-        free_left = [i for i in left if i not in self.partners]
-        free_right = [j for j in right if j not in self._origins]
+    def _pair_in_order(self, left: Iterable[int], right: Iterable[int]) -> None:
+        free_left = [i for i in left if i not in self._equal]
+        free_right = [j for j in right if j not in self._taken]
         for i, j in zip(free_left, free_right, strict=False):
-            self._pair(i, j)
+            self._pair(i, j, self._equal)
 
-    def _pair_same_identities(self, left: Sequence[int], right: Sequence[int]) -> None:
+    def _pair_same_identities(self, left: Iterable[int], right: Iterable[int], pairs: dict[int, int]) -> None:
         waiting = _indices((j, self._enhanced[j].identity) for j in right)
         for i in left:
             identity = self._legacy[i].identity
             if identity is not None and waiting.get(identity):
-                self._pair(i, waiting[identity].popleft())
+                self._pair(i, waiting[identity].popleft(), pairs)
 
     def _leave_unpaired(self) -> None:
-        self.lost = [i for i in self.lost if i not in self.partners]
-        self.added = [j for j in self.added if j not in self._origins]
+        self._lost = [i for i in self._lost if i not in self._equal and i not in self._edited]
+        self._added = [j for j in self._added if j not in self._taken]
 
     def _identities_are_shared(self) -> bool:
         """Let what is paired by content tell whether equal identities mean equal records; without it, they do."""
-        twins = [both for both in self._couples() if both[0] is not both[1]]
-        votes = [before.identity == after.identity for before, after in twins if _have_identities(before, after)]
-        against = votes.count(False)  # one object has one identity
-        return not against or against <= sum(_have_identities(*both) for both in self._couples()) - against
+        read = [*self._ends, *self._equal.items(), *self._edited.items()]
+        votes = [*map(self._vote, read)]
+        against = votes.count(False)
+        return not against or votes.count(True) + [*map(self._vote, self._known)].count(True) >= against
 
-    def _couples(self) -> Iterator[tuple[Labelled, Labelled]]:
-        return ((self._legacy[i], self._enhanced[j]) for i, j in self.partners.items())
+    def _vote(self, pair: tuple[int, int]) -> bool | None:
+        """Tell whether a pair has one identity, None where one of them has none."""
+        before, after = self._legacy[pair[0]], self._enhanced[pair[1]]
+        if before.identity is None or after.identity is None:
+            return None
+        return before is after or before.identity == after.identity
 
 
-def _have_identities(before: Labelled, after: Labelled) -> bool:
-    return before.identity is not None and after.identity is not None
-
-
-def _equal_head(legacy: Sequence[Labelled], enhanced: Sequence[Labelled]) -> int:
-    """Count the items from the start on that are equal on both sides."""
-    head = 0
-    for before, after in zip(legacy, enhanced, strict=False):
-        if before is not after and before.content != after.content:
-            break
-        head += 1
-    return head
+def _are_equal(before: Labelled, after: Labelled) -> bool:
+    return before is after or before.content == after.content
 
 
 def _indices(labelled: Iterable[tuple[int, _Label]]) -> dict[_Label, deque[int]]:
@@ -177,13 +197,13 @@ def _indices(labelled: Iterable[tuple[int, _Label]]) -> dict[_Label, deque[int]]
     return gathered
 
 
-def contents_of(entries: Iterable[Labelled]) -> set[bytes]:
+def contents_of(entries: Entries) -> set[bytes]:
     """Return the different contents of `entries`."""
     return {entry.content for entry in entries}
 
 
 def _open_places(
-    entries: Sequence[Labelled], anchors: Mapping[int, int], elsewhere: AbstractSet[bytes], *, shared: bool
+    entries: Entries, anchors: Mapping[int, int], elsewhere: AbstractSet[bytes], *, shared: bool
 ) -> dict[int, deque[int]]:
     """Gather what may be paired by place, by the pair before it (`anchors` names a paired entry's pair).
 

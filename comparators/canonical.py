@@ -51,7 +51,7 @@ encoded: Final[Callable[[JSON], bytes]] = msgspec.json.Encoder(order="sorted").e
 
 def same(left: JSON, right: JSON) -> bool:
     """Tell whether two canonical forms are equal; unlike `==` it does not take True for 1."""
-    return bool(left == right) and (type(left) is str or encoded(left) == encoded(right))
+    return bool(left == right) and (type(left) is type(right) is str or encoded(left) == encoded(right))
 
 
 def _too_many_bytes() -> Unjudgeable:

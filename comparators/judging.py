@@ -4,7 +4,6 @@ The common case is an equal answer, so bytes are compared before anything is bro
 are equal values. Everything else passes the fences, and only what is left reaches a comparator.
 """
 
-from collections import Counter
 from itertools import islice
 from typing import Any, Final
 
@@ -59,6 +58,8 @@ def _judge_unequal(
     entry: Entry, lines: Lines | None, legacy: Observation, enhanced: Observation, call: Call | None
 ) -> Judgement:
     reading = Reading(entry.schema, entry.schema.left_out(call))
+    if lines is not None and is_same_but_for(reading.left_out, legacy.value, enhanced.value):
+        return _MATCH
     try:
         before, after = read(legacy.value, enhanced.value, lines, reading)
     except Unjudgeable:
@@ -79,6 +80,8 @@ def _judged(found: tuple[Difference, ...]) -> Judgement:
         return _MATCH
     if all(difference.kind is Kind.ADDED and difference.severity is Severity.MINOR for difference in found):
         return Judgement(Verdict.IGNORED, found, "enriched")
-    counts = Counter(difference.kind.value for difference in found)
+    counts: dict[Kind, int] = {}
+    for difference in found:
+        counts[difference.kind] = counts.get(difference.kind, 0) + 1
     more = f", {MAX_DIFFERENCES} told" if len(found) == MAX_DIFFERENCES else ""
-    return Judgement(Verdict.DIVERGED, found, ", ".join(f"{count} {kind}" for kind, count in counts.items()) + more)
+    return Judgement(Verdict.DIVERGED, found, ", ".join([f"{counts[kind]} {kind}" for kind in counts]) + more)

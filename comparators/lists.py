@@ -2,26 +2,25 @@
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+
+from typing import NamedTuple
 
 from comparators.alignment import Alignment, align, contents_of
 from comparators.canonical import JSON, same
 from comparators.pairs import Pair
 from comparators.paths import ROOT, item
-from comparators.records import Reading, Record
+from comparators.records import Reading, Record, Records
 from comparators.schemas import Schema
 from comparators.verdicts import ABSENT, Difference, Kind, Severity
 
 
-@dataclass(frozen=True, slots=True)
-class AlignedLists:
+class AlignedLists(NamedTuple):
     """The two lists at `path`, and which item of one is which of the other."""
 
     path: str
-    legacy: Sequence[Record]
-    enhanced: Sequence[Record]
+    legacy: Records
+    enhanced: Records
     alignment: Alignment
-    edited: Sequence[tuple[int, int]]  #: the pairs whose contents differ
 
 
 def align_records(pair: Pair) -> AlignedLists | None:
@@ -37,7 +36,7 @@ def align_records(pair: Pair) -> AlignedLists | None:
 def align_values(legacy: Sequence[JSON], enhanced: Sequence[JSON], path: str, key: str) -> AlignedLists:
     """Align two lists anywhere below a record, in canonical form, where all of an item is compared."""
     reading = Reading(Schema(key=key))
-    return _aligned(path, [*map(reading.of_form, legacy)], [*map(reading.of_form, enhanced)], frozenset())
+    return _aligned(path, reading.of_forms(legacy), reading.of_forms(enhanced), frozenset())
 
 
 def list_differences(lists: AlignedLists, *, ordered: bool, loss: Severity = Severity.MAJOR) -> Iterator[Difference]:
@@ -50,10 +49,10 @@ def list_differences(lists: AlignedLists, *, ordered: bool, loss: Severity = Sev
 
 def _missing(lists: AlignedLists, loss: Severity) -> Iterator[Difference]:
     lost = lists.alignment.lost
-    if not lists.enhanced:
+    if not len(lists.enhanced):
         loss = Severity.CRITICAL
         if len(lost) > 1:  # an answer that became empty is one thing, not as many as it had
-            yield Difference(lists.path, Kind.LOST, loss, _forms(lists.legacy), [])
+            yield Difference(lists.path, Kind.LOST, loss, lists.legacy.forms(), [])
             return
     contents = contents_of(lists.enhanced) if lost else ()
     for i in lost:
@@ -64,10 +63,10 @@ def _missing(lists: AlignedLists, loss: Severity) -> Iterator[Difference]:
 
 def _extra(lists: AlignedLists) -> Iterator[Difference]:
     added, severity = lists.alignment.added, Severity.MAJOR
-    if not lists.legacy:
+    if not len(lists.legacy):
         severity = Severity.CRITICAL
         if len(added) > 1:
-            yield Difference(lists.path, Kind.ADDED, severity, [], _forms(lists.enhanced))
+            yield Difference(lists.path, Kind.ADDED, severity, [], lists.enhanced.forms())
             return
     contents = contents_of(lists.legacy) if added else ()
     for j in added:
@@ -84,20 +83,12 @@ def _moved(lists: AlignedLists) -> Iterator[Difference]:
         yield Difference(lists.path, Kind.ORDER, Severity.MAJOR, before, after)
 
 
-def _forms(records: Sequence[Record]) -> JSON:
-    return [record.form for record in records]
-
-
-def _aligned(
-    path: str, legacy: Sequence[Record], enhanced: Sequence[Record], telling: AbstractSet[str]
-) -> AlignedLists:
+def _aligned(path: str, legacy: Records, enhanced: Records, telling: AbstractSet[str]) -> AlignedLists:
     def alike(i: int, j: int) -> bool:
         return _alike(legacy[i], enhanced[j], telling)
 
-    alignment = align(legacy, enhanced, alike)
-    unlike = [(i, j) for i, j in alignment.pairs if legacy[i] is not enhanced[j]]
-    edited = [(i, j) for i, j in unlike if legacy[i].content != enhanced[j].content]
-    return AlignedLists(path, legacy, enhanced, alignment, edited)
+    head, tail = legacy.same_ends(enhanced)
+    return AlignedLists(path, legacy, enhanced, align(legacy, enhanced, alike, head=head, tail=tail))
 
 
 def _alike(left: Record, right: Record, telling: AbstractSet[str]) -> bool:

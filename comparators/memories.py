@@ -4,10 +4,8 @@ A lost memory is critical, and so is one that belongs to somebody else.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Final
 
-from comparators.alignment import Alignment
 from comparators.lists import AlignedLists, align_records, list_differences
 from comparators.paging import without_edge
 from comparators.pairs import Pair
@@ -69,7 +67,7 @@ def _leaks(lists: AlignedLists, owners: frozenset[str]) -> list[Difference]:
         memory = lists.enhanced[j]
         if _is_foreign(memory, owners):
             found.append(Difference(item(ROOT, j), Kind.LEAK, Severity.CRITICAL, ABSENT, memory.form))
-    for i, j in lists.edited:
+    for i, j in lists.alignment.edited:
         found += _leak(lists.legacy[i], lists.enhanced[j], item(ROOT, i), owners)
     return found
 
@@ -92,7 +90,7 @@ def _without_added(lists: AlignedLists, leaks: Iterable[Difference]) -> AlignedL
         return lists
     told = {leak.path for leak in leaks}
     added = tuple(j for j in lists.alignment.added if item(ROOT, j) not in told)
-    return replace(lists, alignment=Alignment(lists.alignment.pairs, lists.alignment.lost, added))
+    return lists._replace(alignment=lists.alignment._replace(added=added))
 
 
 def _untold(differences: Iterable[Difference], leaks: Iterable[Difference]) -> Iterator[Difference]:

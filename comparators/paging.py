@@ -3,12 +3,10 @@
 What the edge did is a consequence and not a finding, so it is taken off the alignment before anything is told.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 
-from comparators.alignment import Alignment
 from comparators.lists import AlignedLists
-from comparators.records import Record
+from comparators.records import Record, Records
 
 
 def without_edge(lists: AlignedLists, limit: object, time: str) -> AlignedLists:
@@ -24,7 +22,7 @@ def without_edge(lists: AlignedLists, limit: object, time: str) -> AlignedLists:
     edge = _edge_time(lists, time)
     lost = _kept(lists.alignment.lost, lists.legacy, max(i for i, _ in lists.alignment.pairs), time, edge)
     added = _kept(lists.alignment.added, lists.enhanced, max(j for _, j in lists.alignment.pairs), time, edge)
-    return replace(lists, alignment=Alignment(lists.alignment.pairs, lost, added))
+    return lists._replace(alignment=lists.alignment._replace(lost=lost, added=added))
 
 
 def _edge_time(lists: AlignedLists, time: str) -> str:
@@ -36,7 +34,7 @@ def _edge_time(lists: AlignedLists, time: str) -> str:
     return newer_half[-1] if newer_half and all(times) else ""
 
 
-def _kept(unpaired: Iterable[int], items: Sequence[Record], last_paired: int, time: str, edge: str) -> tuple[int, ...]:
+def _kept(unpaired: Iterable[int], items: Records, last_paired: int, time: str, edge: str) -> tuple[int, ...]:
     return tuple(index for index in unpaired if not (index > last_paired and _time_of(items[index], time) < edge))
 
 

@@ -4,7 +4,7 @@ A record's bytes are brought into canonical form where they are not in it alread
 once for both sides.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, Final, Generic, TypeVar
 
@@ -34,19 +34,37 @@ class once(Generic[_Value]):  # noqa: N801 -- used as a decorator
 
 
 class Reading:
-    """How the records of one pair are read: by its schema, less what that leaves out of this call's records."""
+    """How the records of one pair are read: by its schema, less what that leaves out of this call's records.
 
-    __slots__ = ("left_out", "schema")
+    A record is known by its bytes, so that what stands on both sides is one object, and is read once.
+    """
+
+    __slots__ = ("_records", "left_out", "schema")
 
     def __init__(self, schema: Schema, left_out: AbstractSet[str] = frozenset()) -> None:
         self.schema = schema
         self.left_out = left_out
+        self._records: dict[bytes, Record] = {}
+
+    def record(self, line: bytes) -> "Record":
+        """Return the record that `line` stands for."""
+        record = self._records.get(line)
+        if record is None:
+            record = self._records[line] = Record(self, line)
+        return record
 
     def of_form(self, form: JSON) -> "Record":
         """Return the record of a canonical form."""
-        record = Record(self, b"")
+        record = self.record(encoded(form))
         record.value = record.form = form
         return record
+
+    def of_forms(self, forms: Iterable[JSON]) -> "Records":
+        """Return the records of canonical forms."""
+        forms = [*forms]
+        for form in forms:
+            self.of_form(form)
+        return Records([*map(encoded, forms)], self)
 
     def line(self, value: JSON) -> bytes | None:
         """Return what is compared of a record as its canonical bytes; None where `value` has to be walked for that."""
@@ -102,9 +120,50 @@ class Record:
         return self.form.get(name, default)
 
 
-def same_contents(left: Sequence[Record], right: Sequence[Record]) -> bool:
-    """Tell whether two lists of records are equal in what is compared of them."""
-    return len(left) == len(right) and all(a is b or a.content == b.content for a, b in zip(left, right, strict=True))
+class Records:
+    """The records of an answer that is a list, each made when it is asked for."""
+
+    __slots__ = ("_parts", "_reading")
+
+    def __init__(self, parts: list[bytes], reading: Reading) -> None:
+        self._parts = parts
+        self._reading = reading
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def __getitem__(self, index: int) -> Record:
+        return self._reading.record(self._parts[index])
+
+    def __iter__(self) -> Iterator[Record]:
+        return map(self._reading.record, self._parts)
+
+    def forms(self) -> list[JSON]:
+        """Return all in canonical form."""
+        return [record.form for record in self]
+
+    def equal(self, other: "Records") -> bool:
+        """Tell whether both are equal in what is compared of them."""
+        return len(self) == len(other) and all(
+            mine == its or self[index].content == other[index].content
+            for index, (mine, its) in enumerate(zip(self._parts, other._parts, strict=True))
+        )
+
+    def same_ends(self, other: "Records") -> tuple[int, int]:
+        """Count the records that are the same to the byte at both starts, and behind those at both ends."""
+        return same_ends(self._parts, other._parts)
+
+
+def same_ends(left: Sequence[bytes], right: Sequence[bytes]) -> tuple[int, int]:
+    """Count what is equal at both starts, and behind that at both ends."""
+    shorter = min(len(left), len(right))
+    head = 0
+    while head < shorter and left[head] == right[head]:
+        head += 1
+    tail = 0
+    while tail < shorter - head and left[-1 - tail] == right[-1 - tail]:
+        tail += 1
+    return head, tail
 
 
 _AS_THEY_ARE: Final = frozenset({int, bool, type(None)})

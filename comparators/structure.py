@@ -8,7 +8,7 @@ from comparators.pairs import Pair
 from comparators.paths import ROOT, item, member
 from comparators.records import Record
 from comparators.residue import leaf_difference, residue_differences
-from comparators.verdicts import Difference
+from comparators.verdicts import ABSENT, Difference
 
 
 def compare_structure(pair: Pair) -> Iterator[Difference]:
@@ -23,7 +23,7 @@ def compare_structure(pair: Pair) -> Iterator[Difference]:
 
 def edits(lists: AlignedLists, pair: Pair) -> Iterator[Difference]:
     """Yield what differs inside the paired records of two lists."""
-    for i, j in lists.edited:
+    for i, j in lists.alignment.edited:
         yield from record_differences(lists.legacy[i], lists.enhanced[j], item(lists.path, i), pair)
 
 
@@ -51,7 +51,7 @@ def _value_list_differences(
 ) -> Iterator[Difference]:
     lists = align_values(legacy, enhanced, path, pair.schema.key)
     yield from list_differences(lists, ordered=ordered)
-    for i, j in lists.edited:
+    for i, j in lists.alignment.edited:
         yield from value_differences(legacy[i], enhanced[j], item(path, i), pair)
 
 
@@ -59,14 +59,20 @@ def _object_differences(
     legacy: dict[str, JSON], enhanced: dict[str, JSON], path: str, pair: Pair
 ) -> Iterator[Difference]:
     """Pair the lists below two objects ourselves, and leave the rest to the residue."""
-    differing = [name for name in legacy.keys() & enhanced.keys() if not same(legacy[name], enhanced[name])]
-    paired = {name for name in differing if _holds_lists(legacy[name], enhanced[name])}
-    for name in sorted(paired):
-        ordered = name not in pair.schema.unordered
-        yield from value_differences(legacy[name], enhanced[name], member(path, name), pair, ordered=ordered)
-    left = (legacy.keys() ^ enhanced.keys()) | (set(differing) - paired)
-    if left:
-        yield from residue_differences(_only(legacy, left), _only(enhanced, left), path, pair.budget)
+    left: tuple[dict[str, JSON], dict[str, JSON]] = {}, {}
+    for name in sorted(legacy.keys() | enhanced.keys()):
+        before, after = legacy.get(name, ABSENT), enhanced.get(name, ABSENT)
+        if same(before, after):
+            continue
+        if _holds_lists(before, after):
+            ordered = name not in pair.schema.unordered
+            yield from value_differences(before, after, member(path, name), pair, ordered=ordered)
+            continue
+        for side, value in zip(left, (before, after), strict=True):
+            if value is not ABSENT:
+                side[name] = value
+    if left[0] or left[1]:
+        yield from residue_differences(*left, path, pair.budget)
 
 
 def _holds_lists(legacy: JSON, enhanced: JSON) -> bool:
@@ -77,7 +83,3 @@ def _holds_lists(legacy: JSON, enhanced: JSON) -> bool:
     if isinstance(legacy, dict) and isinstance(enhanced, dict):
         return b"[" in encoded(legacy) and b"[" in encoded(enhanced)
     return isinstance(legacy, list) and isinstance(enhanced, list)
-
-
-def _only(value: dict[str, JSON], names: set[str]) -> dict[str, JSON]:
-    return {name: value[name] for name in value if name in names}
