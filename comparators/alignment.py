@@ -60,7 +60,7 @@ def align(
     """
     aligner = _Aligner(legacy, enhanced)
     aligner.pair_ends(head, tail)
-    if aligner.is_unfinished():
+    if aligner.may_share_contents():
         aligner.pair_contents()
     if aligner.is_unfinished():
         aligner.pair_identities()
@@ -90,6 +90,10 @@ class _Aligner:
     def is_unfinished(self) -> bool:
         """Tell whether both sides have something left to pair."""
         return bool(self._lost and self._added)
+
+    def may_share_contents(self) -> bool:
+        """Tell whether an item of one side may be one of the other's: two alone are not, or they would be an end."""
+        return self.is_unfinished() and len(self._lost) + len(self._added) > 2  # noqa: PLR2004
 
     def alignment(self) -> Alignment:
         """Return what was found."""
@@ -167,6 +171,7 @@ class _Aligner:
                 self._pair(i, waiting[identity].popleft(), pairs)
 
     def _leave_unpaired(self) -> None:
+        """Keep what found no partner."""
         self._lost = [i for i in self._lost if i not in self._equal and i not in self._edited]
         self._added = [j for j in self._added if j not in self._taken]
 

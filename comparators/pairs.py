@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
+
+import msgspec
 
 from comparators.answers import Answer
 from comparators.canonical import JSON
@@ -30,8 +31,7 @@ class Budget:
         return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """Two answers that are not equal, and what is known about them.
 
     `legacy` and `enhanced` are all of them in canonical form, made when they are asked for; `before` and `after` are
@@ -42,7 +42,7 @@ class Pair:
     after: Answer  #: enhanced's
     call: Call | None = None
     context: tuple[str, ...] = ()
-    budget: Budget = field(default_factory=Budget)
+    budget: Budget = msgspec.field(default_factory=Budget)
 
     @property
     def legacy(self) -> JSON:
@@ -67,7 +67,7 @@ class Pair:
     def of(self, legacy: JSON, enhanced: JSON) -> "Pair":
         """Return the pair of two other answers to the same call, in canonical form: parts of these, say."""
         reading = self.before.reading
-        return replace(self, before=Answer.of_form(legacy, reading), after=Answer.of_form(enhanced, reading))
+        return msgspec.structs.replace(self, before=Answer.of_form(legacy, reading), after=Answer.of_form(enhanced, reading))
 
 
 class Comparator(Protocol):

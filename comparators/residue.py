@@ -72,21 +72,24 @@ def _deepdiff_paths(legacy: JSON, enhanced: JSON) -> Iterable[Sequence[str | int
 
 def _is_flat(value: JSON) -> bool:
     """Tell whether a value is an object of nothing but scalars, and objects of scalars."""
-    return type(value) is dict and all(
-        type(item) not in _CONTAINERS
-        or (type(item) is dict and _CONTAINERS.isdisjoint(map(type, item.values())))
-        for item in value.values()
-    )
+    if type(value) is not dict:
+        return False
+    inner = [item for item in value.values() if type(item) in _CONTAINERS]
+    return all([type(item) is dict and _CONTAINERS.isdisjoint(map(type, item.values())) for item in inner])
 
 
-def _field_paths(legacy: dict[str, JSON], enhanced: dict[str, JSON]) -> Iterator[tuple[str, ...]]:
-    """Yield the paths of the fields that differ in two flat objects."""
-    for name in sorted(legacy.keys() | enhanced.keys()):
+def _field_paths(
+    legacy: dict[str, JSON], enhanced: dict[str, JSON], above: tuple[str, ...] = ()
+) -> list[tuple[str, ...]]:
+    """Return the paths of the fields that differ in two flat objects."""
+    paths = []
+    for name in sorted({*legacy, *enhanced}):
         before, after = legacy.get(name, ABSENT), enhanced.get(name, ABSENT)
         if type(before) is type(after) is dict:
-            yield from ((name, *steps) for steps in _field_paths(before, after))
-        elif before is not after and not same(before, after):
-            yield (name,)
+            paths += _field_paths(before, after, (*above, name))
+        elif not same(before, after):
+            paths.append((*above, name))
+    return paths
 
 
 def _in_order(steps: Sequence[str | int]) -> Sequence[tuple[bool, str | int]]:

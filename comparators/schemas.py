@@ -63,7 +63,7 @@ class Schema:
 
     def may_settle(self, line: bytes) -> bool:
         """Tell from its bytes whether a walk over a form could find something to sort; most spare themselves that."""
-        return any(name.encode() in line for name in self.unordered)
+        return any([name.encode() in line for name in self.unordered])
 
     def _settled(self, form: JSON, name: str) -> JSON:
         if isinstance(form, dict):

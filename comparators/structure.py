@@ -59,8 +59,9 @@ def _object_differences(
     legacy: dict[str, JSON], enhanced: dict[str, JSON], path: str, pair: Pair
 ) -> Iterator[Difference]:
     """Pair the lists below two objects ourselves, and leave the rest to the residue."""
-    left: tuple[dict[str, JSON], dict[str, JSON]] = {}, {}
-    for name in sorted(legacy.keys() | enhanced.keys()):
+    left: dict[str, JSON] = {}
+    left_of_enhanced: dict[str, JSON] = {}
+    for name in sorted({*legacy, *enhanced}):
         before, after = legacy.get(name, ABSENT), enhanced.get(name, ABSENT)
         if same(before, after):
             continue
@@ -68,11 +69,12 @@ def _object_differences(
             ordered = name not in pair.schema.unordered
             yield from value_differences(before, after, member(path, name), pair, ordered=ordered)
             continue
-        for side, value in zip(left, (before, after), strict=True):
-            if value is not ABSENT:
-                side[name] = value
-    if left[0] or left[1]:
-        yield from residue_differences(*left, path, pair.budget)
+        if before is not ABSENT:
+            left[name] = before
+        if after is not ABSENT:
+            left_of_enhanced[name] = after
+    if left or left_of_enhanced:
+        yield from residue_differences(left, left_of_enhanced, path, pair.budget)
 
 
 def _holds_lists(legacy: JSON, enhanced: JSON) -> bool:
