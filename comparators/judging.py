@@ -58,18 +58,21 @@ def _judge_unequal(
     entry: Entry, lines: Lines | None, legacy: Observation, enhanced: Observation, call: Call | None
 ) -> Judgement:
     reading = Reading(entry.schema, entry.schema.left_out(call))
-    if lines is not None and _may_be_renewed(legacy.value, enhanced.value):
-        if is_same_but_for(reading.left_out, legacy.value, enhanced.value):
-            return _MATCH
+    if lines and _may_be_renewed(legacy.value, enhanced.value) and _is_same_but_for(reading, legacy, enhanced):
+        return _MATCH
     try:
         before, after = read(legacy.value, enhanced.value, lines, reading)
     except Unjudgeable:
-        if lines is not None and is_same_but_for(reading.left_out, legacy.value, enhanced.value):
+        if lines and _is_same_but_for(reading, legacy, enhanced):
             return _MATCH  # to the byte, so nobody has to understand it
         raise
     if before.equals(after):
         return _MATCH
     return _judge_values(entry, Pair(before=before, after=after, call=call, context=enhanced.context))
+
+
+def _is_same_but_for(reading: Reading, legacy: Observation, enhanced: Observation) -> bool:
+    return is_same_but_for(reading.left_out, legacy.value, enhanced.value)
 
 
 def _may_be_renewed(legacy: Any, enhanced: Any) -> bool:

@@ -41,8 +41,10 @@ def align_values(legacy: Sequence[JSON], enhanced: Sequence[JSON], path: str, ke
 
 def list_differences(lists: AlignedLists, *, ordered: bool, loss: Severity = Severity.MAJOR) -> Iterator[Difference]:
     """Yield what is missing, new or moved; `loss` is the severity of an item that legacy has and enhanced lacks."""
-    yield from _missing(lists, loss)
-    yield from _extra(lists)
+    if lists.alignment.lost:
+        yield from _missing(lists, loss)
+    if lists.alignment.added:
+        yield from _extra(lists)
     if ordered:
         yield from _moved(lists)
 
@@ -54,7 +56,7 @@ def _missing(lists: AlignedLists, loss: Severity) -> Iterator[Difference]:
         if len(lost) > 1:  # an answer that became empty is one thing, not as many as it had
             yield Difference(lists.path, Kind.LOST, loss, lists.legacy.forms(), [])
             return
-    contents = contents_of(lists.enhanced) if lost else ()
+    contents = contents_of(lists.enhanced)
     for i in lost:
         repeated = lists.legacy[i].content in contents
         kind, severity = (Kind.DEDUPLICATED, Severity.MAJOR) if repeated else (Kind.LOST, loss)
@@ -68,7 +70,7 @@ def _extra(lists: AlignedLists) -> Iterator[Difference]:
         if len(added) > 1:
             yield Difference(lists.path, Kind.ADDED, severity, [], lists.enhanced.forms())
             return
-    contents = contents_of(lists.legacy) if added else ()
+    contents = contents_of(lists.legacy)
     for j in added:
         kind = Kind.DUPLICATED if lists.enhanced[j].content in contents else Kind.ADDED
         yield Difference(item(lists.path, j), kind, severity, ABSENT, lists.enhanced[j].form)

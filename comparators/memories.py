@@ -3,7 +3,7 @@
 A lost memory is critical, and so is one that belongs to somebody else.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from comparators.lists import AlignedLists, align_records, list_differences
@@ -85,7 +85,7 @@ def _is_foreign(memory: Record, owners: frozenset[str]) -> bool:
     return bool(owners) and owner is not None and owner not in owners
 
 
-def _without_added(lists: AlignedLists, leaks: Iterable[Difference]) -> AlignedLists:
+def _without_added(lists: AlignedLists, leaks: Sequence[Difference]) -> AlignedLists:
     if not leaks:
         return lists
     told = {leak.path for leak in leaks}
@@ -93,7 +93,9 @@ def _without_added(lists: AlignedLists, leaks: Iterable[Difference]) -> AlignedL
     return lists._replace(alignment=lists.alignment._replace(added=added))
 
 
-def _untold(differences: Iterable[Difference], leaks: Iterable[Difference]) -> Iterator[Difference]:
-    """Yield the differences at places where no leak was told."""
+def _untold(differences: Iterable[Difference], leaks: Sequence[Difference]) -> Iterable[Difference]:
+    """Return the differences at places where no leak was told."""
+    if not leaks:
+        return differences
     told = {leak.path for leak in leaks}
     return (difference for difference in differences if difference.path not in told)

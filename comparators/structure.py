@@ -29,7 +29,10 @@ def edits(lists: AlignedLists, pair: Pair) -> Iterator[Difference]:
 
 def record_differences(legacy: Record, enhanced: Record, path: str, pair: Pair) -> Iterator[Difference]:
     """Yield what differs in what is compared of two records."""
-    return value_differences(legacy.compared, enhanced.compared, path, pair)
+    before, after = legacy.compared, enhanced.compared
+    if type(before) is type(after) is dict:
+        return _object_differences(before, after, path, pair)
+    return value_differences(before, after, path, pair)
 
 
 def value_differences(
