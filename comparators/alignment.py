@@ -49,6 +49,7 @@ class Alignment(NamedTuple):
     edited: Sequence[tuple[int, int]]
     lost: Sequence[int]
     added: Sequence[int]
+    in_order: bool  #: whether the pairs stand in one order on both sides
 
 
 def align(
@@ -73,7 +74,7 @@ def align(
 
 def _one_edit(count: int, place: int) -> Alignment:
     """Return how two lists are paired that differ at one place in one record: most that differ do so."""
-    return Alignment([*zip(range(count), range(count), strict=True)], [(place, place)], (), ())
+    return Alignment([*zip(range(count), range(count), strict=True)], [(place, place)], (), (), in_order=True)
 
 
 _Label = TypeVar("_Label")
@@ -105,7 +106,9 @@ class _Aligner:
     def alignment(self) -> Alignment:
         """Return what was found."""
         pairs = sorted((*self._known, *self._ends, *self._equal.items(), *self._edited.items()))
-        return Alignment(pairs, sorted(self._edited.items()), self._lost, self._added)
+        places = [j for _, j in pairs]
+        in_order = places == sorted(places)
+        return Alignment(pairs, sorted(self._edited.items()), self._lost, self._added, in_order)
 
     def pair_ends(self, head: int, tail: int) -> None:
         """Pair equal heads and tails, so that among repeated items the one that is missing is the one at its place."""

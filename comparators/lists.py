@@ -45,8 +45,8 @@ def list_differences(lists: AlignedLists, *, ordered: bool, loss: Severity = Sev
         yield from _missing(lists, loss)
     if lists.alignment.added:
         yield from _extra(lists)
-    if ordered:
-        yield from _moved(lists)
+    if ordered and not lists.alignment.in_order:
+        yield _moved(lists)
 
 
 def _missing(lists: AlignedLists, loss: Severity) -> Iterator[Difference]:
@@ -76,13 +76,11 @@ def _extra(lists: AlignedLists) -> Iterator[Difference]:
         yield Difference(item(lists.path, j), kind, severity, ABSENT, lists.enhanced[j].form)
 
 
-def _moved(lists: AlignedLists) -> Iterator[Difference]:
-    """Yield one difference where the paired items stand in another order: legacy's indices as either side has them."""
-    places = [j for _, j in lists.alignment.pairs]
-    if places != sorted(places):
-        before = [i for i, _ in lists.alignment.pairs]
-        after = [i for i, _ in sorted(lists.alignment.pairs, key=lambda both: both[1])]
-        yield Difference(lists.path, Kind.ORDER, Severity.MAJOR, before, after)
+def _moved(lists: AlignedLists) -> Difference:
+    """Return the one difference of paired items in another order: legacy's indices as either side has them."""
+    before = [i for i, _ in lists.alignment.pairs]
+    after = [i for i, _ in sorted(lists.alignment.pairs, key=lambda both: both[1])]
+    return Difference(lists.path, Kind.ORDER, Severity.MAJOR, before, after)
 
 
 def _aligned(path: str, legacy: Records, enhanced: Records, telling: AbstractSet[str]) -> AlignedLists:

@@ -74,8 +74,11 @@ def _is_flat(value: JSON) -> bool:
     """Tell whether a value is an object of nothing but scalars, and objects of scalars."""
     if type(value) is not dict:
         return False
-    inner = [item for item in value.values() if type(item) in _CONTAINERS]
-    return all([type(item) is dict and _CONTAINERS.isdisjoint(map(type, item.values())) for item in inner])
+    for item in value.values():
+        kind = type(item)
+        if kind is list or (kind is dict and not _CONTAINERS.isdisjoint(map(type, item.values()))):
+            return False
+    return True
 
 
 def _field_paths(
@@ -133,4 +136,8 @@ def _nodes(value: JSON) -> int:
         value = value.values()
     elif type(value) is not list:
         return 1
-    return 1 + len(value) + sum([_nodes(item) - 1 for item in value if type(item) in _CONTAINERS])
+    count = 1 + len(value)
+    for item in value:
+        if type(item) in _CONTAINERS:
+            count += _nodes(item) - 1
+    return count
