@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
 
 class Alignment(NamedTuple):
-    """Pairs (index in legacy, index in enhanced) by legacy's index, those of them that differ, what found no partner."""
+    """Pairs (index in legacy, index in enhanced) by legacy's index, those that differ, and what found no partner."""
 
     pairs: Sequence[tuple[int, int]]
     edited: Sequence[tuple[int, int]]
@@ -52,9 +52,7 @@ class Alignment(NamedTuple):
     in_order: bool  #: whether the pairs stand in one order on both sides
 
 
-def align(
-    legacy: Entries, enhanced: Entries, alike: Alike, *, head: int = 0, tail: int = 0
-) -> Alignment:
+def align(legacy: Entries, enhanced: Entries, alike: Alike, *, head: int = 0, tail: int = 0) -> Alignment:
     """Pair the entries of two lists; `alike` has the last word where neither content nor identity speaks.
 
     As many as `head` say at the start, and `tail` at the end, are known to be the same, and are not looked at.

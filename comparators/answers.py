@@ -94,9 +94,7 @@ def _parts(value: Any, line: bytes) -> list[bytes]:
 def _are_plain(value: Any, parts: list[bytes], middle: slice, reading: Reading) -> bool:
     """Tell whether the parts in the middle stand for what was returned there."""
     items = value[middle] if type(value) is list else [value][middle]
-    return all(
-        reading.record(part).value == each for part, each in zip(parts[middle], items, strict=True)
-    )
+    return all(reading.record(part).value == each for part, each in zip(parts[middle], items, strict=True))
 
 
 def _answer(value: Any, parts: list[bytes], reading: Reading) -> Answer:

@@ -20,5 +20,5 @@ def fingerprint(operation: str, difference: Difference) -> str:
 
 @lru_cache(maxsize=4_096)  # there are few kinds of difference, and many of each
 def _named(operation: str, path: str, kind: Kind) -> str:
-    named = "\n".join((operation, path, kind))
+    named = f"{operation}\n{path}\n{kind}"
     return f"{_VERSION}:{sha256(named.encode(errors='backslashreplace')).hexdigest()[:_LENGTH]}"

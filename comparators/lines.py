@@ -60,7 +60,7 @@ def is_judgeable(line: bytes, value: Any) -> bool:
 
 
 def has_different_keys(line: bytes) -> bool:
-    """Tell whether in a judgeable answer no two keys of one object can be the same: only instants have two spellings."""
+    """Tell whether no two keys of an object in a judgeable answer can be one: only instants have two spellings."""
     if line.translate(_ENDS_OF_INSTANTS).rfind(b'0":') < 0:
         return True
     return line.rfind(b'Z":') < 0 and line.rfind(b'z":') < 0 and _KEY_WITH_OFFSET.search(line) is None

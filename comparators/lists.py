@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-
 from typing import NamedTuple
 
 from comparators.alignment import Alignment, align, contents_of

@@ -26,7 +26,7 @@ def without_edge(lists: AlignedLists, limit: object, time: str) -> AlignedLists:
 
 
 def _edge_time(lists: AlignedLists, time: str) -> str:
-    """Return the time of the last item that cannot have come over the edge; "" where times are missing, or one item is alone."""
+    """Return the time of the last item that cannot have come over the edge; "" where that can't be told."""
     unpaired = [lists.legacy[i] for i in lists.alignment.lost]
     unpaired += [lists.enhanced[j] for j in lists.alignment.added]
     times = sorted((_time_of(each, time) for each in unpaired), reverse=True)

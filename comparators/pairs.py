@@ -67,7 +67,9 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     def of(self, legacy: JSON, enhanced: JSON) -> "Pair":
         """Return the pair of two other answers to the same call, in canonical form: parts of these, say."""
         reading = self.before.reading
-        return msgspec.structs.replace(self, before=Answer.of_form(legacy, reading), after=Answer.of_form(enhanced, reading))
+        return msgspec.structs.replace(
+            self, before=Answer.of_form(legacy, reading), after=Answer.of_form(enhanced, reading)
+        )
 
 
 class Comparator(Protocol):

@@ -1,4 +1,4 @@
-"""One record of an answer, read only as far as somebody looks: most are the same on both sides, and are not read at all.
+"""One record of an answer, read only as far as somebody looks: most are the same on both sides, and are never read.
 
 A record's bytes are brought into canonical form where they are not in it already; what is equal by its bytes stands
 once for both sides.
@@ -123,20 +123,20 @@ class Record:
 class Records:
     """The records of an answer that is a list, each made when it is asked for."""
 
-    __slots__ = ("_parts", "_reading")
+    __slots__ = ("_reading", "parts")
 
     def __init__(self, parts: list[bytes], reading: Reading) -> None:
-        self._parts = parts
+        self.parts = parts
         self._reading = reading
 
     def __len__(self) -> int:
-        return len(self._parts)
+        return len(self.parts)
 
     def __getitem__(self, index: int) -> Record:
-        return self._reading.record(self._parts[index])
+        return self._reading.record(self.parts[index])
 
     def __iter__(self) -> Iterator[Record]:
-        return map(self._reading.record, self._parts)
+        return map(self._reading.record, self.parts)
 
     def forms(self) -> list[JSON]:
         """Return all in canonical form."""
@@ -146,12 +146,12 @@ class Records:
         """Tell whether both are equal in what is compared of them."""
         return len(self) == len(other) and all(
             mine == its or self[index].content == other[index].content
-            for index, (mine, its) in enumerate(zip(self._parts, other._parts, strict=True))
+            for index, (mine, its) in enumerate(zip(self.parts, other.parts, strict=True))
         )
 
     def same_ends(self, other: "Records") -> tuple[int, int]:
         """Count the records that are the same to the byte at both starts, and behind those at both ends."""
-        return same_ends(self._parts, other._parts)
+        return same_ends(self.parts, other.parts)
 
 
 def same_ends(left: Sequence[bytes], right: Sequence[bytes]) -> tuple[int, int]:

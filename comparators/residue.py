@@ -95,7 +95,7 @@ def _field_paths(
     return paths
 
 
-def _in_order(steps: Sequence[str | int]) -> Sequence[tuple[bool, str | int]]:
+def _in_order(steps: Sequence[str | int]) -> Any:
     return [(isinstance(step, str), step) for step in steps]
 
 

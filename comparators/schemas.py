@@ -2,12 +2,14 @@
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Final
 
 from comparators.canonical import JSON, encoded
 from comparators.observations import Call
 from comparators.paths import ROOT
 
-_BLANK = (None, {})
+_BLANK: Final[tuple[JSON, ...]] = (None, {})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
@@ -63,7 +65,7 @@ class Schema:
 
     def may_settle(self, line: bytes) -> bool:
         """Tell from its bytes whether a walk over a form could find something to sort; most spare themselves that."""
-        return any([name.encode() in line for name in self.unordered])
+        return any(name.encode() in line for name in self.unordered)
 
     def _settled(self, form: JSON, name: str) -> JSON:
         if isinstance(form, dict):

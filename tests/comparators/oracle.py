@@ -175,7 +175,9 @@ class _Slow:
 
     def list_differences(self, lists, *, ordered, loss=Severity.MAJOR):
         yield from unpaired(lists.path, lists.lost, lists.left, lists.legacy, lists.right, loss, lost=True)
-        yield from unpaired(lists.path, lists.added, lists.right, lists.enhanced, lists.left, Severity.MAJOR, lost=False)
+        yield from unpaired(
+            lists.path, lists.added, lists.right, lists.enhanced, lists.left, Severity.MAJOR, lost=False
+        )
         before = [i for i, _ in lists.pairs]
         after = [i for i, _ in sorted(lists.pairs, key=lambda both: both[1])]
         if ordered and before != after:
@@ -212,7 +214,9 @@ class _Slow:
             yield from self.values(legacy[name], enhanced[name], member(path, name), ordered=ordered)
         left -= set(lists)
         if left:
-            yield from self.residue(*({k: v for k, v in each.items() if k in left} for each in (legacy, enhanced)), path)
+            yield from self.residue(
+                *({k: v for k, v in each.items() if k in left} for each in (legacy, enhanced)), path
+            )
 
     def residue(self, legacy, enhanced, path):
         """Ask deepdiff, in any case, and tell what it finds in the order of the paths."""
@@ -233,12 +237,14 @@ def is_equal(legacy, enhanced, of):
     return line == msgspec.json.encode(enhanced) and within_fences(line, *of)
 
 
-def paired(left, right, left_ids, right_ids, alike):
-    """Pair by content from both ends, then anywhere, then by identity, last by place; quadratic, each step as it reads."""
+def paired(left, right, left_ids, right_ids, alike):  # noqa: C901 -- the rules, one after another
+    """Pair by content from both ends, then anywhere, then by identity, last by place; each step as it reads."""
     pairs = {}
 
     def free():
-        return [i for i in range(len(left)) if i not in pairs], [j for j in range(len(right)) if j not in pairs.values()]
+        return [i for i in range(len(left)) if i not in pairs], [
+            j for j in range(len(right)) if j not in pairs.values()
+        ]
 
     def pair_identities(some, others):
         for i in some:
@@ -281,8 +287,10 @@ def unpaired(path, indices, contents, items, others, severity, *, lost):
     if not others:
         severity = Severity.CRITICAL
         if len(indices) > 1:
-            yield Difference(path, Kind.LOST, severity, items, []) if lost else Difference(
-                path, Kind.ADDED, severity, [], items
+            yield (
+                Difference(path, Kind.LOST, severity, items, [])
+                if lost
+                else Difference(path, Kind.ADDED, severity, [], items)
             )
             return
     for index in indices:
