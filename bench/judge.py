@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
 from typing import Final
 
 from deepdiff import DeepDiff
@@ -25,22 +24,22 @@ def _run(quick: bool) -> Result:  # noqa: FBT001 — as every benchmark's
         for case in everyday:
             _round(case, rounds, deepdiff=not case.is_long or (number == 0 and not quick))
         if number % 10 == 0:
-            rounds.add(_WORST, max(_us(partial(_judged, case), 1) for case in dearest))
+            rounds.add(_WORST, max(_us(_judging(case), 1) for case in dearest))
     return Result(rows=_rows(everyday, rounds), notes=_notes(repeated, dearest))
 
 
 def _round(case: Case, rounds: Rounds, *, deepdiff: bool) -> None:
-    rounds.add(f"{case.name}: judge", _us(lambda: _judged(case), case.times))
+    rounds.add(f"{case.name}: judge", _us(_judging(case), case.times))
     if deepdiff and case.deepdiff:
         rounds.add(f"{case.name}: DeepDiff", _us(lambda: _diffed(case), case.deepdiff))
     if _KEPT.startswith(f"{case.name}: "):
-        found = _judged(case).differences
+        found = _judging(case)().differences
         rounds.add(_KEPT, _us(lambda: [KeptDifference.of(case.operation, each) for each in found], case.times))
 
 
-def _judged(case: Case) -> Judgement:
+def _judging(case: Case) -> Callable[[], Judgement]:
     before, after = Observation.returned(case.legacy), Observation.returned(case.enhanced)
-    return judge(case.operation, before, after, call=_CALL)
+    return lambda: judge(case.operation, before, after, call=_CALL)
 
 
 def _diffed(case: Case) -> object:
@@ -75,7 +74,7 @@ def _notes(repeated: int, dearest: Sequence[Case]) -> tuple[str, ...]:
 def _check(measured: Iterable[Case]) -> None:
     """Speed is worth nothing where the verdicts are wrong; this warms up, too."""
     for case in measured:
-        found = _judged(case).verdict
+        found = _judging(case)().verdict
         if found != case.verdict:
             raise BenchError(f"judged {case.name!r} {found}, not {case.verdict}")
 

@@ -4,10 +4,11 @@ import copy
 import random
 
 import hypothesis.strategies as st
+import msgspec
 import pytest
 from hypothesis import given, settings
 
-from comparators import Call, Observation, judge
+from comparators import Call, Observation, identical, judge
 from tests.comparators import oracle
 from tests.comparators.test_properties import VALUES
 
@@ -34,6 +35,31 @@ def agreed(operation, legacy, enhanced, call=None, context=()):
 def test_any_two_values_are_judged_as_the_slow_way_does(operation, legacy, enhanced):
     """Same verdict, same reason, same differences in the same order."""
     agreed(operation, legacy, enhanced)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(OPERATIONS), VALUES)
+def test_lines_called_identical_match(operation, value):
+    """What is decided from bytes alone is what the whole judgement says, for any operation."""
+    line = msgspec.json.encode(value)
+    assert not identical(line, line) or agreed(operation, value, msgspec.json.decode(line)).verdict == "match"
+    assert not identical(line, line + b" ")
+
+
+def test_lines_past_a_fence_are_not_called_identical():
+    """Bytes, values and levels: `judge` says inconclusive of those."""
+    for value in ("a" * 2_000_000, [0] * 30_000, [[[0]] * 100] * 500, levels_deep(65)):
+        line = msgspec.json.encode(value)
+        assert not identical(line, line)
+        assert judge("listing.search", *[Observation.returned(value)] * 2).verdict == "inconclusive"
+    assert identical(*[msgspec.json.encode(levels_deep(64))] * 2)
+
+
+def levels_deep(levels):
+    value = 0
+    for _ in range(levels):
+        value = [value]
+    return value
 
 
 class Making:
