@@ -1,53 +1,82 @@
-"""What one judgement costs, beside deepdiff on the same pair: on equal answers, and with one item of ten edited."""
+"""What one judgement costs, beside deepdiff on the same pair: equal, edited, long, nested, a reply, and the dearest."""
 
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
 
 from deepdiff import DeepDiff
 
-from bench.measuring import BenchError, Benchmark, Result, Rounds
-from bench.memories import answer, edited, user_of
-from comparators import Call, Observation, Verdict, judge
+from bench.measuring import BenchError, Benchmark, Result, Rounds, Row
+from bench.pairs import USER, Case, cases, worst
+from comparators import Call, Judgement, Observation, judge
+from ledger import KeptDifference
 
-_USER: Final = user_of(0)
-_CALL: Final = Call(user=_USER, args={"user_id": _USER, "number": 0, "limit": 10}, at="2026-01-31T00:00:00Z")
-_JUDGED, _DEEPDIFF = 200, 5  # calls a sample: some 10 ms of each
+_CALL: Final = Call(user=USER, args={"user_id": USER, "number": 0}, at="2026-01-31T00:00:00Z")
+_KEPT: Final = "1 of 10 edited: masked and named"
+_WORST: Final = "the dearest pair: judge"
 
 
 def _run(quick: bool) -> Result:  # noqa: FBT001 — as every benchmark's
     rounds, repeated = Rounds(), 3 if quick else 30
-    pairs = {"equal": answer(_USER, 0), "1 of 10 edited": edited(answer(_USER, 0), 0)}
-    _check(pairs)
-    for _ in range(repeated):
-        for name, enhanced in pairs.items():
-            _round(name, answer(_USER, 0), enhanced, rounds)
-    rows = []
-    for name in pairs:
-        rows.append(rounds.row(f"{name}: judge", "µs"))
-        rows.append(rounds.row(f"{name}: DeepDiff", "µs", over=f"{name}: judge", of="judge"))
-    return Result(rows=rows, notes=(f"{repeated} samples in turn; DeepDiff(ignore_order=True).",))
+    everyday, dearest = [*cases()], [*worst()]
+    _check([*everyday, *dearest])
+    for number in range(repeated):
+        for case in everyday:
+            _round(case, rounds, deepdiff=not case.is_long or (number == 0 and not quick))
+        if number % 10 == 0:
+            rounds.add(_WORST, max(_us(_judging(case), 1) for case in dearest))
+    return Result(rows=_rows(everyday, rounds), notes=_notes(repeated, dearest))
 
 
-def _round(name: str, legacy: Any, enhanced: Any, rounds: Rounds) -> None:
-    before, after = Observation.returned(legacy), Observation.returned(enhanced)
-    rounds.add(f"{name}: judge", _us(lambda: judge("memory.recent", before, after, call=_CALL), _JUDGED))
-    rounds.add(f"{name}: DeepDiff", _us(lambda: DeepDiff(legacy, enhanced, ignore_order=True), _DEEPDIFF))
+def _round(case: Case, rounds: Rounds, *, deepdiff: bool) -> None:
+    rounds.add(f"{case.name}: judge", _us(_judging(case), case.times))
+    if deepdiff and case.deepdiff:
+        rounds.add(f"{case.name}: DeepDiff", _us(lambda: _diffed(case), case.deepdiff))
+    if _KEPT.startswith(f"{case.name}: "):
+        found = _judging(case)().differences
+        rounds.add(_KEPT, _us(lambda: [KeptDifference.of(case.operation, each) for each in found], case.times))
+
+
+def _judging(case: Case) -> Callable[[], Judgement]:
+    before, after = Observation.returned(case.legacy), Observation.returned(case.enhanced)
+    return lambda: judge(case.operation, before, after, call=_CALL)
+
+
+def _diffed(case: Case) -> object:
+    return DeepDiff(case.legacy, case.enhanced, ignore_order=True)
 
 
 def _us(call: Callable[[], object], times: int) -> float:
-    started = time.perf_counter_ns()
+    started = time.thread_time_ns()
     for _ in range(times):
         call()
-    return (time.perf_counter_ns() - started) / times / 1_000
+    return (time.thread_time_ns() - started) / times / 1_000
 
 
-def _check(pairs: dict[str, Any]) -> None:
+def _rows(everyday: Iterable[Case], rounds: Rounds) -> list[Row]:
+    rows = []
+    for case in everyday:
+        ours, theirs = f"{case.name}: judge", f"{case.name}: DeepDiff"
+        rows.append(rounds.row(ours, "µs"))
+        if theirs in rounds:
+            rows.append(rounds.row(theirs, "µs", over=ours, of="judge"))
+    return [*rows, rounds.row(_KEPT, "µs"), rounds.row(_WORST, "µs")]
+
+
+def _notes(repeated: int, dearest: Sequence[Case]) -> tuple[str, ...]:
+    return (
+        f"{repeated} samples in turn, processor time of the thread; DeepDiff(ignore_order=True), once where it takes",
+        "seconds, not where it takes minutes.",
+        f"The dearest of {len(dearest)}: {', '.join(case.name for case in dearest)}.",
+    )
+
+
+def _check(measured: Iterable[Case]) -> None:
     """Speed is worth nothing where the verdicts are wrong; this warms up, too."""
-    legacy = Observation.returned(answer(_USER, 0))
-    found = [judge("memory.recent", legacy, Observation.returned(e), call=_CALL).verdict for e in pairs.values()]
-    if found != [Verdict.MATCH, Verdict.DIVERGED]:
-        raise BenchError(f"judged {', '.join(found)}")
+    for case in measured:
+        found = _judging(case)().verdict
+        if found != case.verdict:
+            raise BenchError(f"judged {case.name!r} {found}, not {case.verdict}")
 
 
-BENCHMARK: Final = Benchmark(name="judge", title="one judgement of a 1.7 KB pair, beside DeepDiff", run=_run)
+BENCHMARK: Final = Benchmark(name="judge", title="one judgement of a pair, beside DeepDiff", run=_run)

@@ -20,7 +20,7 @@ MAX_BYTES: Final = 1 << 20  # of one side in canonical form
 MAX_DEPTH: Final = 64  # deepdiff needs 1.7 s for 400 levels and the interpreter's stack ends before 900
 MAX_ITEMS: Final = 25_000  # values of one side, at all levels: the worst pair of them takes half a second
 _MAX_BITS: Final = 14_000  # the interpreter writes integers of up to 4,300 digits
-_MAX_MARKS: Final = 30  # in a row (Unicode TR 15, stream-safe text): ordering them takes time squared
+MAX_MARKS: Final = 30  # in a row (Unicode TR 15, stream-safe text): ordering them takes time squared
 _EXACT: Final = 2.0**53  # beyond it a float stands for several integers
 
 JSON = Any  # None, bool, int, float, str, a list of these, or a dict of these by text
@@ -45,17 +45,13 @@ def canonical(value: Any) -> JSON:
     return form
 
 
-def encoded(form: JSON) -> bytes:
-    """Return the bytes of a canonical form: equal bytes are equal values, types included."""
-    return _encode(form)
-
-
-_encode: Final = msgspec.json.Encoder().encode
+encoded: Final[Callable[[JSON], bytes]] = msgspec.json.Encoder(order="sorted").encode
+"""Return the bytes of a canonical form: equal bytes are equal values, types included."""
 
 
 def same(left: JSON, right: JSON) -> bool:
     """Tell whether two canonical forms are equal; unlike `==` it does not take True for 1."""
-    return bool(left == right) and _encode(left) == _encode(right)
+    return bool(left == right) and (type(left) is type(right) is str or encoded(left) == encoded(right))
 
 
 def _too_many_bytes() -> Unjudgeable:
@@ -185,14 +181,15 @@ def _normal(text: str) -> str:
         text.encode()
     except UnicodeEncodeError:
         raise Unjudgeable("text: a lone surrogate") from None
-    if _longest_run_of_marks(text) > _MAX_MARKS:
-        raise Unjudgeable(f"text: more than {_MAX_MARKS} combining marks in a row")
+    if longest_run_of_marks(text) > MAX_MARKS:
+        raise Unjudgeable(f"text: more than {MAX_MARKS} combining marks in a row")
     return normalize("NFC", text)
 
 
-def _longest_run_of_marks(text: str) -> int:
+def longest_run_of_marks(text: str) -> int:
+    """Return how many combining marks follow each other in `text` at most."""
     longest = run = 0
-    if len(text) > _MAX_MARKS:
+    if len(text) > MAX_MARKS:
         for character in text:
             run = run + 1 if combining(character) else 0
             longest = max(longest, run)

@@ -1,6 +1,7 @@
 """One plain sentence for each kind of difference, for people who read a report; it never quotes a payload."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from comparators.masking import mask_text
@@ -49,10 +50,14 @@ _ENRICHED: Final = "enhanced says what legacy says and adds what it was told"
 
 def explain(operation: str, difference: Difference) -> str:
     """Return what a group's difference means, in one sentence for a report."""
-    path = wildcard(difference.path)
     family = operation.partition(".")[0]
+    return _explained(family, wildcard(difference.path), difference.kind, difference.severity)
+
+
+@lru_cache(maxsize=4_096)  # there are few kinds of difference, and many of each
+def _explained(family: str, path: str, kind: Kind, severity: Severity) -> str:
     thing = _THINGS.get(family, "an item")
-    return _sentence(family, difference, path).format(thing=thing, place=_place(path, thing))
+    return _sentence(family, kind, severity, path).format(thing=thing, place=_place(path, thing))
 
 
 def _place(path: str, thing: str) -> str:
@@ -62,10 +67,9 @@ def _place(path: str, thing: str) -> str:
     return mask_text(path.removeprefix(f"{_ITEM}.").removeprefix(f"{ROOT}."))
 
 
-def _sentence(family: str, difference: Difference, place: str) -> str:
-    kind = difference.kind
+def _sentence(family: str, kind: Kind, severity: Severity, place: str) -> str:
     if family == "chat" and kind in _OF_REPLIES:
-        enriched = kind is Kind.ADDED and difference.severity is Severity.MINOR
+        enriched = kind is Kind.ADDED and severity is Severity.MINOR
         return _ENRICHED if enriched else _OF_REPLIES[kind]
     if place == _ITEM and kind in _OF_ITEMS:
         return _OF_ITEMS[kind]

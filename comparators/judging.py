@@ -4,17 +4,18 @@ The common case is an equal answer, so bytes are compared before anything is bro
 are equal values. Everything else passes the fences, and only what is left reaches a comparator.
 """
 
-import re
-from collections import Counter
 from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
-from comparators.canonical import JSON, MAX_BYTES, MAX_DEPTH, MAX_ITEMS, Unjudgeable, canonical, same
+from comparators.answers import Lines, read
+from comparators.canonical import MAX_BYTES, Unjudgeable
+from comparators.lines import is_same_but_for, within_fences
 from comparators.observations import Call, Observation
 from comparators.outcomes import judge_outcomes
 from comparators.pairs import Pair
+from comparators.records import Reading
 from comparators.registry import Entry, entry_of
 from comparators.verdicts import Difference, Judgement, Kind, Severity, Verdict
 
@@ -31,86 +32,58 @@ def judge(operation: str, legacy: Observation, enhanced: Observation, *, call: C
     try:
         if legacy.exception is not None or enhanced.exception is not None:
             return judge_outcomes(legacy, enhanced)
-        entry = entry_of(operation)
-        left_out = entry.schema.left_out(call)
-        if _equal_bytes(legacy.value, enhanced.value, left_out):
+        lines = _lines(legacy.value, enhanced.value)
+        if lines is not None and lines[0] == lines[1] and within_fences(lines[0], legacy.value, enhanced.value):
             return _MATCH
-        return _judge_values(entry, left_out, legacy, enhanced, call)
+        return _judge_unequal(entry_of(operation), lines, legacy, enhanced, call)
     except Unjudgeable as unjudgeable:
         return Judgement(Verdict.INCONCLUSIVE, reason=unjudgeable.reason)
     except Exception as error:
         return Judgement(Verdict.INCONCLUSIVE, reason=f"comparator raised {type(error).__name__}")
 
 
-def _equal_bytes(legacy: Any, enhanced: Any, left_out: frozenset[str]) -> bool:
-    """Tell whether two answers are certainly equal and within the fences; False tells nothing."""
-    try:
-        raw = _encode(legacy)
-        if len(raw) > MAX_BYTES:
-            return False
-        if raw != _encode(enhanced):  # mostly even what is volatile is equal, since writes carry legacy's identity
-            raw = _encode(_without(legacy, left_out))
-            if raw != _encode(_without(enhanced, left_out)):
-                return False
-        return _within_fences(raw, legacy, enhanced)
-    except Exception:
-        return False  # not what the wire can carry as it is: the long way will tell
-
-
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def _without(value: Any, left_out: frozenset[str]) -> Any:
-    """Return an answer without the fields left out of its records; shallow, for this is run on every pair."""
-    if type(value) is dict:
-        return _without_fields(value, left_out)
-    if type(value) is list:
-        return [_without_fields(item, left_out) if type(item) is dict else item for item in value]
-    return value
-
-
-def _without_fields(record: dict[str, Any], left_out: frozenset[str]) -> dict[str, Any]:
-    record = record.copy()
-    for name in left_out:
-        record.pop(name, None)
-    return record
-
-
-_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
-_NOT_FINITE: Final = re.compile(rb"\xcb[\x7f\xff][\xf0-\xff]")  # a double of MessagePack whose exponent is all ones
-
-
-def _within_fences(raw: bytes, *values: Any) -> bool:
-    """Tell from the bytes of an answer whether it passes every fence; a doubt says no, and the long way decides."""
-    if raw.count(b",") > MAX_ITEMS:
-        return False
-    if b"null" in raw and any(_NOT_FINITE.search(msgspec.msgpack.encode(value)) for value in values):
-        return False  # JSON writes null for NaN and infinity
-    brackets = raw.translate(None, _NOT_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        if not brackets:
-            return True
-        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
-    return not brackets
-
-
-def _judge_values(
-    entry: Entry, left_out: frozenset[str], legacy: Observation, enhanced: Observation, call: Call | None
-) -> Judgement:
-    schema = entry.schema
-    expected = schema.settled(_canonical("legacy", legacy))
-    actual = schema.settled(_canonical("enhanced", enhanced))
-    if same(schema.compared(expected, left_out), schema.compared(actual, left_out)):
-        return _MATCH
-    pair = Pair(legacy=expected, enhanced=actual, schema=schema, left_out=left_out, call=call, context=enhanced.context)
-    return _judged(tuple(islice(entry.compare(pair), MAX_DIFFERENCES)))
-
-
-def _canonical(side: str, observation: Observation) -> JSON:
+def _lines(legacy: Any, enhanced: Any) -> Lines | None:
+    """Return both answers as JSON; None where one is not what the wire can carry as it is, or too long."""
     try:
-        return canonical(observation.value)
-    except Unjudgeable as unjudgeable:
-        raise Unjudgeable(f"{side}: {unjudgeable.reason}") from None
+        before = _encode(legacy)
+        return (before, _encode(enhanced)) if len(before) <= MAX_BYTES else None
+    except Exception:
+        return None
+
+
+def _judge_unequal(
+    entry: Entry, lines: Lines | None, legacy: Observation, enhanced: Observation, call: Call | None
+) -> Judgement:
+    reading = Reading(entry.schema, entry.schema.left_out(call))
+    if lines and _may_be_renewed(legacy.value, enhanced.value) and _is_same_but_for(reading, legacy, enhanced):
+        return _MATCH
+    try:
+        before, after = read(legacy.value, enhanced.value, lines, reading)
+    except Unjudgeable:
+        if lines and _is_same_but_for(reading, legacy, enhanced):
+            return _MATCH  # to the byte, so nobody has to understand it
+        raise
+    if before.equals(after):
+        return _MATCH
+    return _judge_values(entry, Pair(before=before, after=after, call=call, context=enhanced.context))
+
+
+def _is_same_but_for(reading: Reading, legacy: Observation, enhanced: Observation) -> bool:
+    return is_same_but_for(reading.left_out, legacy.value, enhanced.value)
+
+
+def _may_be_renewed(legacy: Any, enhanced: Any) -> bool:
+    """Tell whether two answers differ as if what is left out of their records differed in each; a guess."""
+    if type(legacy) is type(enhanced) is list and legacy and enhanced:
+        return bool(legacy[0] != enhanced[0] and legacy[-1] != enhanced[-1])
+    return True
+
+
+def _judge_values(entry: Entry, pair: Pair) -> Judgement:
+    return _judged(tuple(islice(entry.compare(pair), MAX_DIFFERENCES)))
 
 
 def _judged(found: tuple[Difference, ...]) -> Judgement:
@@ -118,6 +91,8 @@ def _judged(found: tuple[Difference, ...]) -> Judgement:
         return _MATCH
     if all(difference.kind is Kind.ADDED and difference.severity is Severity.MINOR for difference in found):
         return Judgement(Verdict.IGNORED, found, "enriched")
-    counts = Counter(difference.kind.value for difference in found)
+    counts: dict[Kind, int] = {}
+    for difference in found:
+        counts[difference.kind] = counts.get(difference.kind, 0) + 1
     more = f", {MAX_DIFFERENCES} told" if len(found) == MAX_DIFFERENCES else ""
-    return Judgement(Verdict.DIVERGED, found, ", ".join(f"{count} {kind}" for kind, count in counts.items()) + more)
+    return Judgement(Verdict.DIVERGED, found, ", ".join([f"{counts[kind]} {kind}" for kind in counts]) + more)

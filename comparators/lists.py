@@ -2,114 +2,96 @@
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from comparators.alignment import Alignment, Entry, align
-from comparators.canonical import JSON, encoded, same
+from comparators.alignment import Alignment, align, contents_of
+from comparators.canonical import JSON, same
 from comparators.pairs import Pair
 from comparators.paths import ROOT, item
+from comparators.records import Reading, Record, Records
+from comparators.schemas import Schema
 from comparators.verdicts import ABSENT, Difference, Kind, Severity
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One list: its items as returned, and the entries made of what is compared of them."""
-
-    items: Sequence[JSON]
-    entries: Sequence[Entry]
-
-
-@dataclass(frozen=True, slots=True)
-class AlignedLists:
+class AlignedLists(NamedTuple):
     """The two lists at `path`, and which item of one is which of the other."""
 
     path: str
-    legacy: Side
-    enhanced: Side
+    legacy: Records
+    enhanced: Records
     alignment: Alignment
 
-    def edited(self) -> Iterator[tuple[int, int]]:
-        """Yield the pairs whose contents differ."""
-        for i, j in self.alignment.pairs:
-            if self.legacy.entries[i].content != self.enhanced.entries[j].content:
-                yield i, j
 
+def align_records(pair: Pair) -> AlignedLists | None:
+    """Align two answers that are lists of records, None where one is no list.
 
-def align_records(pair: Pair) -> AlignedLists:
-    """Align two answers that are lists of records: what the schema leaves out is not compared, but pairs them."""
-    return _aligned(ROOT, _records(pair, pair.legacy), _records(pair, pair.enhanced), pair.schema.telling)
+    What the schema leaves out is not compared, but pairs them.
+    """
+    if pair.before.records is None or pair.after.records is None:
+        return None
+    return _aligned(ROOT, pair.before.records, pair.after.records, pair.schema.telling)
 
 
 def align_values(legacy: Sequence[JSON], enhanced: Sequence[JSON], path: str, key: str) -> AlignedLists:
-    """Align two lists anywhere below a record, where all of an item is compared."""
-    return _aligned(path, _side(legacy, legacy, key), _side(enhanced, enhanced, key), frozenset())
+    """Align two lists anywhere below a record, in canonical form, where all of an item is compared."""
+    reading = Reading(Schema(key=key))
+    return _aligned(path, reading.of_forms(legacy), reading.of_forms(enhanced), frozenset())
 
 
 def list_differences(lists: AlignedLists, *, ordered: bool, loss: Severity = Severity.MAJOR) -> Iterator[Difference]:
     """Yield what is missing, new or moved; `loss` is the severity of an item that legacy has and enhanced lacks."""
-    yield from _missing(lists, loss)
-    yield from _extra(lists)
-    if ordered:
-        yield from _moved(lists)
+    if lists.alignment.lost:
+        yield from _missing(lists, loss)
+    if lists.alignment.added:
+        yield from _extra(lists)
+    if ordered and not lists.alignment.in_order:
+        yield _moved(lists)
 
 
 def _missing(lists: AlignedLists, loss: Severity) -> Iterator[Difference]:
-    lost, items = lists.alignment.lost, lists.legacy.items
-    if not lists.enhanced.items:
+    lost = lists.alignment.lost
+    if not len(lists.enhanced):
         loss = Severity.CRITICAL
         if len(lost) > 1:  # an answer that became empty is one thing, not as many as it had
-            yield Difference(lists.path, Kind.LOST, loss, items, [])
+            yield Difference(lists.path, Kind.LOST, loss, lists.legacy.forms(), [])
             return
-    contents = {entry.content for entry in lists.enhanced.entries}
+    contents = contents_of(lists.enhanced)
     for i in lost:
-        repeated = lists.legacy.entries[i].content in contents
+        repeated = lists.legacy[i].content in contents
         kind, severity = (Kind.DEDUPLICATED, Severity.MAJOR) if repeated else (Kind.LOST, loss)
-        yield Difference(item(lists.path, i), kind, severity, items[i], ABSENT)
+        yield Difference(item(lists.path, i), kind, severity, lists.legacy[i].form, ABSENT)
 
 
 def _extra(lists: AlignedLists) -> Iterator[Difference]:
-    added, items, severity = lists.alignment.added, lists.enhanced.items, Severity.MAJOR
-    if not lists.legacy.items:
+    added, severity = lists.alignment.added, Severity.MAJOR
+    if not len(lists.legacy):
         severity = Severity.CRITICAL
         if len(added) > 1:
-            yield Difference(lists.path, Kind.ADDED, severity, [], items)
+            yield Difference(lists.path, Kind.ADDED, severity, [], lists.enhanced.forms())
             return
-    contents = {entry.content for entry in lists.legacy.entries}
+    contents = contents_of(lists.legacy)
     for j in added:
-        kind = Kind.DUPLICATED if lists.enhanced.entries[j].content in contents else Kind.ADDED
-        yield Difference(item(lists.path, j), kind, severity, ABSENT, items[j])
+        kind = Kind.DUPLICATED if lists.enhanced[j].content in contents else Kind.ADDED
+        yield Difference(item(lists.path, j), kind, severity, ABSENT, lists.enhanced[j].form)
 
 
-def _moved(lists: AlignedLists) -> Iterator[Difference]:
-    """Yield one difference where the paired items stand in another order: legacy's indices as either side has them."""
+def _moved(lists: AlignedLists) -> Difference:
+    """Return the one difference of paired items in another order: legacy's indices as either side has them."""
     before = [i for i, _ in lists.alignment.pairs]
     after = [i for i, _ in sorted(lists.alignment.pairs, key=lambda both: both[1])]
-    if before != after:
-        yield Difference(lists.path, Kind.ORDER, Severity.MAJOR, before, after)
+    return Difference(lists.path, Kind.ORDER, Severity.MAJOR, before, after)
 
 
-def _records(pair: Pair, items: Sequence[JSON]) -> Side:
-    return _side(items, [pair.schema.record(each, pair.left_out) for each in items], pair.schema.key)
-
-
-def _side(items: Sequence[JSON], compared: Sequence[JSON], key: str) -> Side:
-    return Side(items, [Entry(encoded(part), _identity(each, key)) for each, part in zip(items, compared, strict=True)])
-
-
-def _identity(each: JSON, key: str) -> bytes | None:
-    identity = each.get(key) if isinstance(each, dict) else None
-    return None if identity is None else encoded(identity)
-
-
-def _aligned(path: str, legacy: Side, enhanced: Side, telling: AbstractSet[str]) -> AlignedLists:
+def _aligned(path: str, legacy: Records, enhanced: Records, telling: AbstractSet[str]) -> AlignedLists:
     def alike(i: int, j: int) -> bool:
-        return _alike(legacy.items[i], enhanced.items[j], telling)
+        return _alike(legacy[i], enhanced[j], telling)
 
-    return AlignedLists(path, legacy, enhanced, align(legacy.entries, enhanced.entries, alike))
+    head, tail = legacy.same_ends(enhanced)
+    return AlignedLists(path, legacy, enhanced, align(legacy, enhanced, alike, head=head, tail=tail))
 
 
-def _alike(left: JSON, right: JSON, telling: AbstractSet[str]) -> bool:
+def _alike(left: Record, right: Record, telling: AbstractSet[str]) -> bool:
     """Tell whether two items at one place may be one item edited, rather than one lost and another added."""
-    if not (telling and isinstance(left, dict) and isinstance(right, dict)):
-        return type(left) is type(right)
-    return any(left.get(name) and same(left[name], right.get(name)) for name in telling)
+    if not (telling and isinstance(left.value, dict) and isinstance(right.value, dict)):
+        return type(left.form) is type(right.form)
+    return any(left.field(name) and same(left.field(name), right.field(name)) for name in telling)

@@ -38,6 +38,9 @@ _SECRET: Final = re.compile(
     """,
     re.VERBOSE,
 )
+# without one of these no secret is found, and looking for them takes a fifth of the time
+_HINT_OF_SECRET: Final = re.compile(r"[-_:=]|eyJ|A(?:KIA|SIA|Iza)|(?i:bearer)")
+_DIGIT: Final = re.compile(r"\d")
 _EMAIL: Final = re.compile(r"[\w.%+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}")
 _CARD: Final = re.compile(r"(?<!\d)\d(?:[ -]?\d){12,18}(?!\d)")
 _PHONE: Final = re.compile(r"(?<![\w.])\+?\(?\d(?:[ ().-]{0,2}\d){6,14}(?!\w)")
@@ -65,6 +68,8 @@ class _Mask:
         self._left -= 1
         if self._left < 0:
             return _ELLIPSIS
+        if type(value) is str:  # most are
+            return mask_text(value)
         if isinstance(value, Mapping):
             return self._object(value, depth) if depth < DEEPEST else _ELLIPSIS
         if isinstance(value, list | tuple | set | frozenset):
@@ -88,10 +93,13 @@ def mask_text(text: str) -> str:
     masked = text[:_READ]
     if not masked.isascii():
         masked = masked.encode(errors="replace").decode()  # a lone surrogate could not be stored
-    masked = _SECRET.sub("‹secret›", masked)
-    masked = _EMAIL.sub("‹email›", masked)
-    masked = _CARD.sub(_masked_card, masked)
-    masked = _PHONE.sub(_masked_phone, masked)
+    if _HINT_OF_SECRET.search(masked):
+        masked = _SECRET.sub("‹secret›", masked)
+    if "@" in masked:
+        masked = _EMAIL.sub("‹email›", masked)
+    if _DIGIT.search(masked):
+        masked = _CARD.sub(_masked_card, masked)
+        masked = _PHONE.sub(_masked_phone, masked)
     if len(text) > _READ:
         masked = masked[:-_DROPPED]
     cut = len(text) > _READ or len(masked) > LONGEST_TEXT

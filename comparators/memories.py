@@ -3,16 +3,14 @@
 A lost memory is critical, and so is one that belongs to somebody else.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from comparators.alignment import Alignment
-from comparators.canonical import JSON
 from comparators.lists import AlignedLists, align_records, list_differences
 from comparators.paging import without_edge
 from comparators.pairs import Pair
 from comparators.paths import ROOT, item, member
+from comparators.records import Record
 from comparators.schemas import Schema
 from comparators.structure import compare_structure, edits
 from comparators.verdicts import ABSENT, Difference, Kind, Severity
@@ -31,17 +29,18 @@ SCHEMA: Final = Schema(
 
 def compare(pair: Pair) -> Iterator[Difference]:
     """Yield what differs between two answers about a user's memories; leaks before losses before the rest."""
-    if isinstance(pair.legacy, list) and isinstance(pair.enhanced, list):
-        yield from _compare_lists(align_records(pair), pair)
-    else:
-        owners = _owners(pair, [pair.legacy])
-        leak = _leak(pair.legacy, pair.enhanced, ROOT, owners)
-        yield from leak
-        yield from _untold(compare_structure(pair), leak)
+    lists = align_records(pair)
+    if lists is not None:
+        yield from _compare_lists(lists, pair)
+        return
+    before, after = pair.before.root, pair.after.root
+    leak = _leak(before, after, ROOT, _owners(pair, [before]))
+    yield from leak
+    yield from _untold(compare_structure(pair), leak)
 
 
 def _compare_lists(lists: AlignedLists, pair: Pair) -> Iterator[Difference]:
-    leaks = _leaks(lists, _owners(pair, pair.legacy))
+    leaks = _leaks(lists, _owners(pair, lists.legacy))
     yield from leaks
     limit = pair.call.args.get("limit") if pair.call is not None else None
     own = _without_added(lists, leaks)
@@ -49,15 +48,15 @@ def _compare_lists(lists: AlignedLists, pair: Pair) -> Iterator[Difference]:
     yield from _untold(edits(lists, pair), leaks)
 
 
-def _owners(pair: Pair, legacy: Iterable[JSON]) -> frozenset[str]:
+def _owners(pair: Pair, legacy: Iterable[Record]) -> frozenset[str]:
     """Return whose memories an answer may hold: the call's user's, else those legacy showed; ids by their text."""
     if pair.call is not None:
         return frozenset({str(pair.call.user)})
     return frozenset(filter(None, map(_owner, legacy)))
 
 
-def _owner(memory: JSON) -> str | None:
-    owner = memory.get(_OWNER) if isinstance(memory, dict) else None
+def _owner(memory: Record) -> str | None:
+    owner = memory.field(_OWNER)
     return None if owner is None else str(owner)
 
 
@@ -65,34 +64,38 @@ def _leaks(lists: AlignedLists, owners: frozenset[str]) -> list[Difference]:
     """Find the foreign memories in enhanced's list, new ones and paired ones that changed hands."""
     found = []
     for j in lists.alignment.added:
-        memory = lists.enhanced.items[j]
+        memory = lists.enhanced[j]
         if _is_foreign(memory, owners):
-            found.append(Difference(item(ROOT, j), Kind.LEAK, Severity.CRITICAL, ABSENT, memory))
-    for i, j in lists.edited():
-        found += _leak(lists.legacy.items[i], lists.enhanced.items[j], item(ROOT, i), owners)
+            found.append(Difference(item(ROOT, j), Kind.LEAK, Severity.CRITICAL, ABSENT, memory.form))
+    for i, j in lists.alignment.edited:
+        found += _leak(lists.legacy[i], lists.enhanced[j], item(ROOT, i), owners)
     return found
 
 
-def _leak(legacy: JSON, enhanced: JSON, path: str, owners: frozenset[str]) -> list[Difference]:
+def _leak(legacy: Record, enhanced: Record, path: str, owners: frozenset[str]) -> list[Difference]:
     """Return the leak of one memory that is another user's only on the enhanced side, if it is."""
     if not _is_foreign(enhanced, owners) or _owner(enhanced) == _owner(legacy):
         return []
-    before = legacy.get(_OWNER, ABSENT) if isinstance(legacy, dict) else ABSENT
-    return [Difference(member(path, _OWNER), Kind.LEAK, Severity.CRITICAL, before, enhanced[_OWNER])]
+    before, after = legacy.field(_OWNER, ABSENT), enhanced.field(_OWNER)
+    return [Difference(member(path, _OWNER), Kind.LEAK, Severity.CRITICAL, before, after)]
 
 
-def _is_foreign(memory: JSON, owners: frozenset[str]) -> bool:
+def _is_foreign(memory: Record, owners: frozenset[str]) -> bool:
     owner = _owner(memory)
     return bool(owners) and owner is not None and owner not in owners
 
 
-def _without_added(lists: AlignedLists, leaks: Iterable[Difference]) -> AlignedLists:
+def _without_added(lists: AlignedLists, leaks: Sequence[Difference]) -> AlignedLists:
+    if not leaks:
+        return lists
     told = {leak.path for leak in leaks}
     added = tuple(j for j in lists.alignment.added if item(ROOT, j) not in told)
-    return replace(lists, alignment=Alignment(lists.alignment.pairs, lists.alignment.lost, added))
+    return lists._replace(alignment=lists.alignment._replace(added=added))
 
 
-def _untold(differences: Iterable[Difference], leaks: Iterable[Difference]) -> Iterator[Difference]:
-    """Yield the differences at places where no leak was told."""
+def _untold(differences: Iterable[Difference], leaks: Sequence[Difference]) -> Iterable[Difference]:
+    """Return the differences at places where no leak was told."""
+    if not leaks:
+        return differences
     told = {leak.path for leak in leaks}
     return (difference for difference in differences if difference.path not in told)

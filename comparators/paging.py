@@ -3,12 +3,10 @@
 What the edge did is a consequence and not a finding, so it is taken off the alignment before anything is told.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable
 
-from comparators.alignment import Alignment
-from comparators.canonical import JSON
 from comparators.lists import AlignedLists
+from comparators.records import Record, Records
 
 
 def without_edge(lists: AlignedLists, limit: object, time: str) -> AlignedLists:
@@ -18,29 +16,29 @@ def without_edge(lists: AlignedLists, limit: object, time: str) -> AlignedLists:
     come over the edge: an item does so only if it is strictly older (by its field `time`) than all of the newer half,
     and stands behind everything that is paired.
     """
-    full = len(lists.legacy.items) == len(lists.enhanced.items) == limit
+    full = len(lists.legacy) == len(lists.enhanced) == limit
     if not (full and lists.alignment.pairs and lists.alignment.lost):
         return lists
     edge = _edge_time(lists, time)
-    lost = _kept(lists.alignment.lost, lists.legacy.items, max(i for i, _ in lists.alignment.pairs), time, edge)
-    added = _kept(lists.alignment.added, lists.enhanced.items, max(j for _, j in lists.alignment.pairs), time, edge)
-    return replace(lists, alignment=Alignment(lists.alignment.pairs, lost, added))
+    lost = _kept(lists.alignment.lost, lists.legacy, max(i for i, _ in lists.alignment.pairs), time, edge)
+    added = _kept(lists.alignment.added, lists.enhanced, max(j for _, j in lists.alignment.pairs), time, edge)
+    return lists._replace(alignment=lists.alignment._replace(lost=lost, added=added))
 
 
 def _edge_time(lists: AlignedLists, time: str) -> str:
-    """Return the time of the last item that cannot have come over the edge; "" where times are missing."""
-    unpaired = [lists.legacy.items[i] for i in lists.alignment.lost]
-    unpaired += [lists.enhanced.items[j] for j in lists.alignment.added]
+    """Return the time of the last item that cannot have come over the edge; "" where that can't be told."""
+    unpaired = [lists.legacy[i] for i in lists.alignment.lost]
+    unpaired += [lists.enhanced[j] for j in lists.alignment.added]
     times = sorted((_time_of(each, time) for each in unpaired), reverse=True)
     newer_half = times[: len(times) // 2]
-    return newer_half[-1] if all(times) else ""
+    return newer_half[-1] if newer_half and all(times) else ""
 
 
-def _kept(unpaired: Iterable[int], items: Sequence[JSON], last_paired: int, time: str, edge: str) -> tuple[int, ...]:
+def _kept(unpaired: Iterable[int], items: Records, last_paired: int, time: str, edge: str) -> tuple[int, ...]:
     return tuple(index for index in unpaired if not (index > last_paired and _time_of(items[index], time) < edge))
 
 
-def _time_of(record: JSON, time: str) -> str:
+def _time_of(record: Record, time: str) -> str:
     """Return the instant of a record as canonical text, which sorts by time; "" where it has none."""
-    instant = record.get(time) if isinstance(record, dict) else None
+    instant = record.field(time)
     return instant if isinstance(instant, str) else ""

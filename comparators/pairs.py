@@ -1,9 +1,12 @@
 """What a comparator is given, and what it must be: a function from a pair to its differences."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
 from typing import Final, Protocol
 
+import msgspec
+
+from comparators.answers import Answer
 from comparators.canonical import JSON
 from comparators.observations import Call
 from comparators.schemas import Schema
@@ -28,20 +31,45 @@ class Budget:
         return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pair:
-    """Two canonical answers that are not equal, and what is known about them.
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """Two answers that are not equal, and what is known about them.
 
-    `left_out` names the fields that the schema leaves out of this call's records; they are still there to pair by.
+    `legacy` and `enhanced` are all of them in canonical form, made when they are asked for; `before` and `after` are
+    the same record by record, each read only where it is looked at.
     """
 
-    legacy: JSON
-    enhanced: JSON
-    schema: Schema
-    left_out: frozenset[str] = frozenset()
+    before: Answer  #: legacy's
+    after: Answer  #: enhanced's
     call: Call | None = None
     context: tuple[str, ...] = ()
-    budget: Budget = field(default_factory=Budget)
+    budget: Budget = msgspec.field(default_factory=Budget)
+
+    @property
+    def legacy(self) -> JSON:
+        """Legacy's answer in canonical form."""
+        return self.before.form
+
+    @property
+    def enhanced(self) -> JSON:
+        """Enhanced's answer in canonical form."""
+        return self.after.form
+
+    @property
+    def schema(self) -> Schema:
+        """What is declared of the operation's answers."""
+        return self.before.reading.schema
+
+    @property
+    def left_out(self) -> AbstractSet[str]:
+        """The fields that the schema leaves out of this call's records; they are still there to pair by."""
+        return self.before.reading.left_out
+
+    def of(self, legacy: JSON, enhanced: JSON) -> "Pair":
+        """Return the pair of two other answers to the same call, in canonical form: parts of these, say."""
+        reading = self.before.reading
+        return msgspec.structs.replace(
+            self, before=Answer.of_form(legacy, reading), after=Answer.of_form(enhanced, reading)
+        )
 
 
 class Comparator(Protocol):

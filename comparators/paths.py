@@ -42,11 +42,15 @@ def wildcard(path: str) -> str:
 
 
 def _general(step: re.Match[str]) -> str:
-    key = step["name"] if step["name"] is not None else step["quoted"]
-    return "[*]" if key is None or _individual(key) else step[0]
+    name, index, quoted = step.groups()
+    if index is not None:
+        return "[*]"
+    return "[*]" if _individual(quoted if name is None else name) else step[0]
 
 
 def _individual(key: str) -> bool:
     """Tell a key that stands for one thing or person from the name of a field."""
+    if key.isalpha():
+        return len(key) > LONGEST_KEY
     digits = sum(character.isdigit() for character in key)
     return key.isdigit() or digits >= _DIGITS_OF_AN_ID or "@" in key or len(key) > LONGEST_KEY

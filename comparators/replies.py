@@ -5,7 +5,6 @@ A reply that keeps legacy's sentences and adds only what the chat had been told 
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Final, NamedTuple
 
 from comparators.canonical import JSON
@@ -36,7 +35,7 @@ def compare(pair: Pair) -> Iterator[Difference]:
     if finding is not None:
         path = ROOT if isinstance(pair.legacy, str) else member(ROOT, _REPLY)
         yield Difference(path, finding.kind, finding.severity, legacy, enhanced)
-    yield from compare_structure(replace(pair, legacy=_rest(pair.legacy), enhanced=_rest(pair.enhanced)))
+    yield from compare_structure(pair.of(_rest(pair.legacy), _rest(pair.enhanced)))
 
 
 def _reply(answer: JSON) -> str | None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
+from typing import Final
 
 from comparators.canonical import JSON, encoded
 from comparators.observations import Call
 from comparators.paths import ROOT
+
+_BLANK: Final[tuple[JSON, ...]] = (None, {})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,18 +47,25 @@ class Schema:
         """Return one record with only what is compared; what is no object is all compared."""
         if not isinstance(form, dict):
             return form
-        return {name: value for name, value in form.items() if name not in left_out and not self._blank(name, value)}
+        record = form.copy()
+        for name in left_out:
+            record.pop(name, None)
+        for name in self.blank:
+            if name in record and record[name] in _BLANK:
+                del record[name]
+        return record
 
     def settled(self, form: JSON) -> JSON:
         """Return the canonical answer `form` with its unordered lists in one order, the same for both sides."""
-        if self.ordered and not self._mentions_unordered(form):
-            return form
-        return self._settled(form, ROOT)
+        return self._settled(form, ROOT) if not self.ordered or self.may_settle(encoded(form)) else form
 
-    def _mentions_unordered(self, form: JSON) -> bool:
-        """Tell from the bytes whether a walk could find something to sort; most answers spare themselves the walk."""
-        raw = encoded(form)
-        return any(name.encode() in raw for name in self.unordered)
+    def settled_item(self, form: JSON) -> JSON:
+        """Return one item of a canonical answer with its unordered lists in one order."""
+        return self._settled(form, "") if self.may_settle(encoded(form)) else form
+
+    def may_settle(self, line: bytes) -> bool:
+        """Tell from its bytes whether a walk over a form could find something to sort; most spare themselves that."""
+        return any(name.encode() in line for name in self.unordered)
 
     def _settled(self, form: JSON, name: str) -> JSON:
         if isinstance(form, dict):
@@ -65,6 +74,3 @@ class Schema:
             items = [self._settled(value, "") for value in form]
             return sorted(items, key=encoded) if name in self.unordered else items
         return form
-
-    def _blank(self, name: str, value: Any) -> bool:
-        return name in self.blank and (value is None or value == {})

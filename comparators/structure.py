@@ -6,31 +6,33 @@ from comparators.canonical import JSON, encoded, same
 from comparators.lists import AlignedLists, align_records, align_values, list_differences
 from comparators.pairs import Pair
 from comparators.paths import ROOT, item, member
+from comparators.records import Record
 from comparators.residue import leaf_difference, residue_differences
-from comparators.verdicts import Difference
+from comparators.verdicts import ABSENT, Difference
 
 
 def compare_structure(pair: Pair) -> Iterator[Difference]:
     """Yield what differs between two answers of any shape."""
-    if isinstance(pair.legacy, list) and isinstance(pair.enhanced, list):
-        lists = align_records(pair)
-        yield from list_differences(lists, ordered=pair.schema.ordered)
-        yield from edits(lists, pair)
-    else:
-        yield from record_differences(pair.legacy, pair.enhanced, ROOT, pair)
+    lists = align_records(pair)
+    if lists is None:
+        yield from record_differences(pair.before.root, pair.after.root, ROOT, pair)
+        return
+    yield from list_differences(lists, ordered=pair.schema.ordered)
+    yield from edits(lists, pair)
 
 
 def edits(lists: AlignedLists, pair: Pair) -> Iterator[Difference]:
     """Yield what differs inside the paired records of two lists."""
-    for i, j in lists.edited():
-        yield from record_differences(lists.legacy.items[i], lists.enhanced.items[j], item(lists.path, i), pair)
+    for i, j in lists.alignment.edited:
+        yield from record_differences(lists.legacy[i], lists.enhanced[j], item(lists.path, i), pair)
 
 
-def record_differences(legacy: JSON, enhanced: JSON, path: str, pair: Pair) -> Iterator[Difference]:
+def record_differences(legacy: Record, enhanced: Record, path: str, pair: Pair) -> Iterator[Difference]:
     """Yield what differs in what is compared of two records."""
-    compared_legacy = pair.schema.record(legacy, pair.left_out)
-    compared_enhanced = pair.schema.record(enhanced, pair.left_out)
-    yield from value_differences(compared_legacy, compared_enhanced, path, pair)
+    before, after = legacy.compared, enhanced.compared
+    if type(before) is type(after) is dict:
+        return _object_differences(before, after, path, pair)
+    return value_differences(before, after, path, pair)
 
 
 def value_differences(
@@ -52,22 +54,30 @@ def _value_list_differences(
 ) -> Iterator[Difference]:
     lists = align_values(legacy, enhanced, path, pair.schema.key)
     yield from list_differences(lists, ordered=ordered)
-    for i, j in lists.edited():
+    for i, j in lists.alignment.edited:
         yield from value_differences(legacy[i], enhanced[j], item(path, i), pair)
 
 
 def _object_differences(
     legacy: dict[str, JSON], enhanced: dict[str, JSON], path: str, pair: Pair
 ) -> Iterator[Difference]:
-    """Pair the lists below two objects ourselves, and leave the rest to deepdiff."""
-    differing = [name for name in legacy.keys() & enhanced.keys() if not same(legacy[name], enhanced[name])]
-    paired = {name for name in differing if _holds_lists(legacy[name], enhanced[name])}
-    for name in sorted(paired):
-        ordered = name not in pair.schema.unordered
-        yield from value_differences(legacy[name], enhanced[name], member(path, name), pair, ordered=ordered)
-    left = (legacy.keys() ^ enhanced.keys()) | (set(differing) - paired)
-    if left:
-        yield from residue_differences(_only(legacy, left), _only(enhanced, left), path, pair.budget)
+    """Pair the lists below two objects ourselves, and leave the rest to the residue."""
+    left: dict[str, JSON] = {}
+    left_of_enhanced: dict[str, JSON] = {}
+    for name in sorted({*legacy, *enhanced}):
+        before, after = legacy.get(name, ABSENT), enhanced.get(name, ABSENT)
+        if same(before, after):
+            continue
+        if _holds_lists(before, after):
+            ordered = name not in pair.schema.unordered
+            yield from value_differences(before, after, member(path, name), pair, ordered=ordered)
+            continue
+        if before is not ABSENT:
+            left[name] = before
+        if after is not ABSENT:
+            left_of_enhanced[name] = after
+    if left or left_of_enhanced:
+        yield from residue_differences(left, left_of_enhanced, path, pair.budget)
 
 
 def _holds_lists(legacy: JSON, enhanced: JSON) -> bool:
@@ -78,7 +88,3 @@ def _holds_lists(legacy: JSON, enhanced: JSON) -> bool:
     if isinstance(legacy, dict) and isinstance(enhanced, dict):
         return b"[" in encoded(legacy) and b"[" in encoded(enhanced)
     return isinstance(legacy, list) and isinstance(enhanced, list)
-
-
-def _only(value: dict[str, JSON], names: set[str]) -> dict[str, JSON]:
-    return {name: value[name] for name in value if name in names}

@@ -1,9 +1,10 @@
 """The words of a judgement: verdict, severity, kind, difference; everything after a drain speaks in them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum, StrEnum
 from typing import Any, Final, Literal
+
+import msgspec
 
 
 class Verdict(StrEnum):
@@ -60,8 +61,7 @@ class Absent(Enum):
 ABSENT: Final[Literal[Absent.ABSENT]] = Absent.ABSENT
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
+class Difference(msgspec.Struct, frozen=True):
     """One thing that differs.
 
     `path` is a JSONPath such as `$[3].metadata.slot`; indices count in legacy's list, for additions in enhanced's.
@@ -76,8 +76,7 @@ class Difference:
     enhanced: Any = ABSENT
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True):
     """The verdict on one pair of observations, what differs, and why in a few words free of payload."""
 
     verdict: Verdict

@@ -9,7 +9,12 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from comparators import ABSENT, mask
+from comparators import ABSENT, mask, masking
+
+SECRET_PARTS = (
+    "eyJ", "a" * 12, ".", "sk", "GHP", "-", "_", "github_pat", "AKIA", "ASIA", "B" * 16, "AIza", "c" * 30, "Bearer",
+    " ", "bearer", "password", "api key", "apikey", ":", "=", "//", "@", "'", "-----BEGIN", "PRIVATE KEY-----", "PWD",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -108,6 +113,12 @@ def test_no_text_is_slow_to_mask(part):
 def test_what_is_masked_can_be_stored(value):
     """Any value can be encoded as JSON once masked."""
     msgspec.json.encode(mask(value))
+
+
+@given(st.lists(st.sampled_from(SECRET_PARTS), max_size=6).map("".join))
+def test_a_text_without_a_hint_holds_no_secret(text):
+    """What spares most texts the search for secrets spares none that holds one."""
+    assert masking._HINT_OF_SECRET.search(text) or not masking._SECRET.search(text)
 
 
 def test_lone_surrogates_are_replaced():

@@ -57,3 +57,11 @@ def test_without_times_nothing_is_excused(told, page):
 def test_a_wholly_different_page_excuses_nothing(told, page):
     """Without a single pair there is no edge."""
     assert len(recent(told, page(20)[:10], page(20)[10:])[1]) == 20
+
+
+def test_a_leak_in_the_place_of_a_lost_memory_hides_nothing(told, page, copied):
+    """On a full page another user's memory is told, and so is the one that is missing: no edge is left to look for."""
+    enhanced = copied(page(10))
+    enhanced[4] = {**page(1, user="ben")[0], "id": "b1"}
+    told_both = [("leak", "critical", "$[4]"), ("lost", "critical", "$[4]")]
+    assert recent(told, page(10), enhanced) == ("diverged", told_both)
