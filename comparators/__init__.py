@@ -8,6 +8,7 @@ cannot judge is inconclusive, never a match. Importing this package registers th
 from comparators import memories, replies
 from comparators.explaining import explain
 from comparators.fingerprints import fingerprint, wildcard
+from comparators.identical import identical
 from comparators.judging import judge
 from comparators.masking import mask
 from comparators.observations import Call, Observation
@@ -30,6 +31,7 @@ __all__ = [
     "Verdict",
     "explain",
     "fingerprint",
+    "identical",
     "judge",
     "mask",
     "register",

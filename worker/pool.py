@@ -6,6 +6,8 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, Protocol
 
+from worker import coroutines
+
 
 class Work(Protocol):
     """What a thread of the pool runs; `given_up` says that nobody waits for it any more."""
@@ -48,6 +50,12 @@ class ReplayPool:
         threading.Thread(target=self._run, name="gnomon-replay", daemon=True).start()
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            coroutines.close()
+
+    def _work(self) -> None:
         while (taken := self._queue.get()) is not None:
             future, work = taken
             if future.set_running_or_notify_cancel():

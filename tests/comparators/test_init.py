@@ -8,7 +8,8 @@ def test_the_public_names_are_these():
     """What other rooms may use is listed, and there."""
     assert set(comparators.__all__) == {
         "ABSENT", "Call", "Comparator", "Difference", "Judgement", "Kind", "Observation", "Pair", "Schema", "Severity",
-        "Verdict", "explain", "fingerprint", "judge", "mask", "register", "wildcard", "worst",
+        "Verdict", "explain", "fingerprint", "identical", "judge", "mask", "register", "wildcard",
+        "worst",
     }  # fmt: skip
     assert all(hasattr(comparators, name) for name in comparators.__all__)
 
