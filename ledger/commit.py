@@ -79,7 +79,7 @@ def _advancing() -> Update:
     names = ("read_ms", "read_seq", "cut_us", "cut_id")
     expected = {name: lanes.c[name] == bindparam(f"old_{name}") for name in ("lane", "fence", *names)}
     return (
-        update(lanes)
+        update(LaneRow)
         .where(*expected.values())
         .values(
             **{name: bindparam(f"new_{name}") for name in names},

@@ -1,7 +1,7 @@
 """The threads that replay: as many as were asked for, also when some never come back.
 
-One thread of a process computes at a time, and one that waits for its turn among sixteen waits long. So the drain, which
-reads and commits for all of them, asks for quiet: between two replays they let it go first.
+One thread of a process computes at a time, and one that waits for its turn among sixteen waits long. So the drain,
+which reads and commits for all of them, asks for quiet: between two replays they let it go first.
 """
 
 import threading
