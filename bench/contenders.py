@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from bench import baseline, operations
 from bench.counts import LANES
 from bench.measuring import BenchError
-from bench.memories import answer, user_of
+from bench.memories import USERS, answer, user_of
 from bench.workers import PROCESSES, ROOT, BaselineWorker, standing_by
 from console.processes import WorkerProcess
 from gnomon import Gnomon
@@ -126,9 +126,16 @@ class Ours:
 
     def offer(self, count: int) -> None:
         """Make the calls through the wrapped operation, as fast as they go, until all lie in their lanes."""
+        with self.calling() as make:
+            make(range(count), USERS)
+
+    @contextlib.contextmanager
+    def calling(self) -> Iterator[Callable[[range, int], None]]:
+        """Be one live process for longer: yields what makes the calls of these numbers, by so many users in turn."""
         client = Gnomon.from_env(self._environment)
         try:
-            _call(client, count)
+            recent = operations.register(client)
+            yield lambda numbers, users: _make(client, recent, numbers, users)
         finally:
             client.close()
 
@@ -147,11 +154,10 @@ class Ours:
         self._ledger.close()
 
 
-def _call(client: Gnomon, count: int) -> None:
-    recent = operations.register(client)
-    for number in range(count):
-        recent(user_of(number), number)
-        if number % FLUSH_EVERY == FLUSH_EVERY - 1:
+def _make(client: Gnomon, recent: Any, numbers: range, users: int) -> None:
+    for made, number in enumerate(numbers, 1):
+        recent(user_of(number, users), number)
+        if made % FLUSH_EVERY == 0:
             _flush(client)
     _flush(client)
 

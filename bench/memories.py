@@ -19,9 +19,9 @@ _VOCABULARY: Final = (
 _WORDS: Final = tuple(_VOCABULARY.split())
 
 
-def user_of(number: int) -> str:
+def user_of(number: int, users: int = USERS) -> str:
     """Return whose call the `number`th is: users take turns."""
-    return f"u-{number % USERS:04d}"
+    return f"u-{number % users:04d}"
 
 
 def differs(number: int) -> bool:
