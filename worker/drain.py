@@ -6,7 +6,7 @@ What it asks Redis about the live processes serves all its lanes: to commit what
 """
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import wait
 from contextlib import contextmanager
@@ -80,6 +80,7 @@ class Drain:
         self._look_until = 0.0  # it serves lanes that begin: what it promises of the lanes stays true
         self._held: dict[int, HeldLane] = {}
         self._patience_s = min(1.0, replayer.timeout_s / 4)  # an overdue replay is seen in time
+        self._ready: deque[int] = deque()  # lanes seen to hold something that nobody held then
         self._looked = self._checked = self._kept = 0.0
         self.counts: Counter[str] = Counter()
         self.abandoned = 0
@@ -121,8 +122,8 @@ class Drain:
     def _turn(self) -> None:
         self._turned()
         with self._pool.quiet():
-            self._take_further()
             self._begin()
+            self._take_further()
         self._wait([held for held in self._held.values() if not held.replaying])
         with self._pool.quiet():
             self._settle()
@@ -166,15 +167,8 @@ class Drain:
     def _in_flight(self) -> int:
         return sum(held.fanout.running for held in self._held.values())
 
-    def _take_further(self) -> None:
-        if len(self._held) >= self._share or time.monotonic() - self._looked < IDLE_S or self._in_flight >= IN_FLIGHT:
-            return
-        self._looked = time.monotonic()
-        for lane in self._lanes.ready(self._all)[: self._share - len(self._held)]:
-            self._take(lane)
-
     def _begin(self) -> None:
-        """Begin with lanes, those that have waited longest first, until there is enough to replay."""
+        """Begin with lanes that are held, those that have waited longest first, until there is enough to replay."""
         now, in_flight = time.monotonic(), self._in_flight
         idle = [held for held in self._held.values() if not held.busy and held.look_at <= now]
         for held in sorted(idle, key=lambda held: held.idle_since):
@@ -183,6 +177,25 @@ class Drain:
             with self._fencing(held):
                 self._begin_one(held)
                 in_flight += held.fanout.running
+
+    def _take_further(self) -> None:
+        """Take lanes that nobody holds, and begin with them, until there is enough to replay."""
+        in_flight = self._in_flight
+        while in_flight < IN_FLIGHT and len(self._held) < self._share and self._find_ready():
+            lane = self._ready.popleft()
+            if lane in self._held or not self._take(lane):
+                continue
+            held = self._held[lane]
+            with self._fencing(held):
+                self._begin_one(held)
+                in_flight += held.fanout.running
+
+    def _find_ready(self) -> bool:
+        """Tell whether lanes are known that are worth a try."""
+        if not self._ready and time.monotonic() - self._looked >= IDLE_S:
+            self._looked = time.monotonic()
+            self._ready.extend(self._lanes.ready(self._all))
+        return bool(self._ready)
 
     def _begin_one(self, held: HeldLane) -> None:
         if held.begin(self._recent_look()):  # the look was taken before what this reads
@@ -284,8 +297,10 @@ class Drain:
 
     @contextmanager
     def _fencing(self, held: HeldLane) -> Iterator[None]:
+        """Do something with a lane, before others; let go of it where it is lost."""
         try:
-            yield
+            with self._pool.quiet():
+                yield
         except FencedError:
             self._lose(held)
 

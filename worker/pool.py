@@ -37,6 +37,7 @@ class ReplayPool:
         self._free = threading.Event()
         self._free.set()
         self._quiet_until = 0.0
+        self._quiets = 0
         self._news = threading.Event()
 
     def submit(self, work: Work) -> "Future[Any]":
@@ -66,13 +67,18 @@ class ReplayPool:
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Have the processor to oneself for the time of the block, once the replays under way are through or wait."""
-        self._quiet_until = time.monotonic() + QUIET_S
+        """Have the processor to oneself for the time of the block, once the replays under way are through or wait.
+
+        Each step within such a block may ask anew, and has its own time then. Asked by one thread alone.
+        """
+        self._quiet_until, self._quiets = time.monotonic() + QUIET_S, self._quiets + 1
         self._free.clear()
         try:
             yield
         finally:
-            self._free.set()
+            self._quiets -= 1
+            if not self._quiets:
+                self._free.set()
 
     def make_way(self) -> None:
         """Let whoever has asked for quiet go first; called between replays."""
