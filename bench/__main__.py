@@ -6,14 +6,21 @@ import sys
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-from bench import engine, judge, live, races
+from bench import engine, judge, live, races, scaling
 from bench.machine import machine
 from bench.measuring import BenchError, Benchmark
 from bench.printing import as_json, header, show
 from console.errors import EXIT_ERROR, EXIT_INTERRUPTED, ConsoleError
 from console.output import err, out, print_json
 
-BENCHMARKS: Final = (engine.BENCHMARK, live.BENCHMARK, judge.BENCHMARK, races.BENCHMARK)
+BENCHMARKS: Final = (
+    engine.BENCHMARK,
+    live.BENCHMARK,
+    judge.BENCHMARK,
+    races.BENCHMARK,
+    scaling.CAPTURES_BENCHMARK,
+    scaling.LANES_BENCHMARK,
+)
 
 
 def main() -> int:
@@ -52,19 +59,21 @@ def _arguments() -> argparse.Namespace:
         epilog="\n".join(_listed(BENCHMARKS)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which to run, of those below; all by default")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="which to run, of those below; by default all but the long ones"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout; tables go to stderr")
     parser.add_argument("--quick", action="store_true", help="only show that they work: the figures mean little")
     asked = parser.parse_args()
     known = {benchmark.name for benchmark in BENCHMARKS}
     if unknown := [name for name in asked.names if name not in known]:
         parser.error(f"no benchmark {unknown[0]!r}; there are {', '.join(sorted(known))}")
-    asked.names = asked.names or sorted(known)
+    asked.names = asked.names or [benchmark.name for benchmark in BENCHMARKS if not benchmark.long]
     return asked
 
 
 def _listed(benchmarks: tuple[Benchmark, ...]) -> list[str]:
-    return ["benchmarks:", *(f"  {benchmark.name:<10}{benchmark.title}" for benchmark in benchmarks)]
+    return ["benchmarks:", *(f"  {each.name:<18}{each.title}{' (long)' if each.long else ''}" for each in benchmarks)]
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -40,6 +40,8 @@ class Comparison(Base):
 def open_database(url: str) -> Engine:
     """Return an engine for the baseline's database."""
     engine = create_engine(url)
+    if engine.dialect.name != "sqlite":
+        return engine
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:

@@ -1,7 +1,8 @@
 """The two that are compared: each offers calls to workers of its own and knows how many have been judged."""
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -11,7 +12,7 @@ from sqlalchemy import func, select
 from bench import baseline, operations
 from bench.counts import LANES
 from bench.measuring import BenchError
-from bench.memories import answer, user_of
+from bench.memories import USERS, answer, user_of
 from bench.workers import PROCESSES, ROOT, BaselineWorker, standing_by
 from console.processes import WorkerProcess
 from gnomon import Gnomon
@@ -19,7 +20,24 @@ from ledger import Ledger
 
 FLUSH_EVERY: Final = 2_000  # calls; the driver must never outrun the buffer, as a live application may
 FLUSH_S: Final = 30.0
-NAMESPACE: Final = "bench"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """Where contenders keep what they find, and how long enhanced waits for each answer.
+
+    Several share one Valkey: each has a namespace for ours and a database number for the messages of the other.
+    """
+
+    name: str  #: empty for the first, which the others are told apart from
+    namespace: str
+    broker_db: int
+    database: Callable[[str], str]  #: makes an empty one by name and returns its URL
+    io_s: float = 0.0
+
+    def named(self, side: str) -> str:
+        """Name a side in this setting."""
+        return f"{side}, {self.name}" if self.name else side
 
 
 class Contender(Protocol):
@@ -70,13 +88,19 @@ class HandWritten:
 
 
 @contextlib.contextmanager
-def hand_written(folder: Path, redis_url: str) -> Iterator[HandWritten]:
+def hand_written(folder: Path, redis_url: str, setting: Setting) -> Iterator[HandWritten]:
     """Bring the baseline up and down again."""
-    broker, database = redis_url.removesuffix("/0") + "/1", f"sqlite:///{folder}/baseline.sqlite3"
-    environment = {"BASELINE_BROKER_URL": broker, "BASELINE_DATABASE_URL": database, "PYTHONPATH": str(ROOT)}
+    broker = redis_url.removesuffix("/0") + f"/{setting.broker_db}"
+    database = setting.database(f"{setting.namespace}-baseline")
+    environment = {
+        "BASELINE_BROKER_URL": broker,
+        "BASELINE_DATABASE_URL": database,
+        "PYTHONPATH": str(ROOT),
+        operations.IO_VARIABLE: str(setting.io_s),
+    }
     with (
         producing(broker) as task,
-        standing_by(BaselineWorker(environment, folder / "baseline.log")) as worker,
+        standing_by(BaselineWorker(environment, folder / f"{setting.namespace}-baseline.log")) as worker,
         contextlib.closing(HandWritten(worker, task, database)) as contender,
     ):
         yield contender
@@ -102,9 +126,16 @@ class Ours:
 
     def offer(self, count: int) -> None:
         """Make the calls through the wrapped operation, as fast as they go, until all lie in their lanes."""
+        with self.calling() as make:
+            make(range(count), USERS)
+
+    @contextlib.contextmanager
+    def calling(self) -> Iterator[Callable[[range, int], None]]:
+        """Be one live process for longer: yields what makes the calls of these numbers, by so many users in turn."""
         client = Gnomon.from_env(self._environment)
         try:
-            _call(client, count)
+            recent = operations.register(client)
+            yield lambda numbers, users: _make(client, recent, numbers, users)
         finally:
             client.close()
 
@@ -123,11 +154,10 @@ class Ours:
         self._ledger.close()
 
 
-def _call(client: Gnomon, count: int) -> None:
-    recent = operations.register(client)
-    for number in range(count):
-        recent(user_of(number), number)
-        if number % FLUSH_EVERY == FLUSH_EVERY - 1:
+def _make(client: Gnomon, recent: Any, numbers: range, users: int) -> None:
+    for made, number in enumerate(numbers, 1):
+        recent(user_of(number, users), number)
+        if made % FLUSH_EVERY == 0:
             _flush(client)
     _flush(client)
 
@@ -138,25 +168,27 @@ def _flush(client: Gnomon) -> None:
 
 
 @contextlib.contextmanager
-def ours(folder: Path, redis_url: str) -> Iterator[Ours]:
+def ours(folder: Path, redis_url: str, setting: Setting, *, lanes: int = LANES) -> Iterator[Ours]:
     """Bring ours up and down again."""
     environment = {
         "GNOMON_REDIS_URL": redis_url,
-        "GNOMON_DATABASE_URL": f"sqlite:///{folder}/ledger.sqlite3",
-        "GNOMON_NAMESPACE": NAMESPACE,
+        "GNOMON_DATABASE_URL": setting.database(f"{setting.namespace}-ledger"),
+        "GNOMON_NAMESPACE": setting.namespace,
         "GNOMON_OPERATIONS": operations.__name__,
         "GNOMON_CONCURRENCY": str(PROCESSES),
-        "GNOMON_LANES": str(LANES),
+        "GNOMON_LANES": str(lanes),
         "PYTHONPATH": str(ROOT),
+        operations.IO_VARIABLE: str(setting.io_s),
     }
     _migrate(environment)
     with (
-        standing_by(WorkerProcess(environment, folder / "worker.log")) as worker,
+        standing_by(WorkerProcess(environment, folder / f"{setting.namespace}-worker.log")) as worker,
         contextlib.closing(Ours(worker, environment)) as contender,
     ):
         yield contender
 
 
 def _migrate(environment: Mapping[str, str]) -> None:
-    with contextlib.closing(Ledger(environment["GNOMON_DATABASE_URL"], namespace=NAMESPACE)) as ledger:
+    url, namespace = environment["GNOMON_DATABASE_URL"], environment["GNOMON_NAMESPACE"]
+    with contextlib.closing(Ledger(url, namespace=namespace)) as ledger:
         ledger.migrate()

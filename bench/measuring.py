@@ -57,11 +57,15 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Benchmark:
-    """A benchmark by name; `run` takes whether it should be quick, and then proves only that it works."""
+    """A benchmark by name; `run` takes whether it should be quick, and then proves only that it works.
+
+    A `long` one takes minutes, and is run only where it is asked for.
+    """
 
     name: str
     title: str
     run: Callable[[bool], Result]
+    long: bool = False
 
 
 @dataclass(slots=True)

@@ -19,9 +19,9 @@ _VOCABULARY: Final = (
 _WORDS: Final = tuple(_VOCABULARY.split())
 
 
-def user_of(number: int) -> str:
+def user_of(number: int, users: int = USERS) -> str:
     """Return whose call the `number`th is: users take turns."""
-    return f"u-{number % USERS:04d}"
+    return f"u-{number % users:04d}"
 
 
 def differs(number: int) -> bool:
@@ -44,13 +44,21 @@ def edited(memories: list[dict[str, Any]], number: int) -> list[dict[str, Any]]:
     return changed
 
 
+# what an answer is made of lies ready: making it must not be what is measured
+_CONTENTS: Final = [" ".join(_WORDS[seed * step % len(_WORDS)] for step in (1, 3)) for seed in range(len(_WORDS))]
+_SLOTS: Final = [_WORDS[seed * 5 % len(_WORDS)] for seed in range(len(_WORDS))]
+_PERIOD: Final = 840  # after so many, days, hours and minutes come again together
+_MOMENTS: Final = [f"2026-01-{1 + seed % 28:02d}T{seed % 24:02d}:{seed % 60:02d}:00." for seed in range(_PERIOD)]
+
+
 def _memory(user_id: str, number: int, place: int) -> dict[str, Any]:
     seed = number * 31 + place * 7
+    word = seed % len(_WORDS)
     return {
         "id": f"m{number:x}-{place}",
         "user_id": user_id,
         "memory_type": _TYPES[seed % 4],
-        "content": " ".join([_WORDS[seed * step % len(_WORDS)] for step in (1, 3)]),
-        "metadata": {"slot": _WORDS[seed * 5 % len(_WORDS)], "turn": seed % 40},
-        "created_at": f"2026-01-{1 + seed % 28:02d}T{seed % 24:02d}:{seed % 60:02d}:00.{seed % 1_000_000:06d}Z",
+        "content": _CONTENTS[word],
+        "metadata": {"slot": _SLOTS[word], "turn": seed % 40},
+        "created_at": f"{_MOMENTS[seed % _PERIOD]}{seed % 1_000_000:06d}Z",
     }

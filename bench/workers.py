@@ -75,6 +75,21 @@ def _ticks(stat: Path, group: int) -> int:
     return int(fields[11]) + int(fields[12]) if int(fields[2]) == group else 0
 
 
+def memory_mib(worker: WorkerProcess) -> float | None:
+    """Return what the largest process of a worker holds in memory; None where the system does not tell."""
+    pages = [_pages(stat, worker.pid) for stat in Path("/proc").glob("[0-9]*/stat")]
+    return max(pages) * os.sysconf("SC_PAGE_SIZE") / 2**20 if pages else None
+
+
+def _pages(stat: Path, group: int) -> int:
+    """Return the resident pages of one process, 0 where it is of another process group."""
+    try:
+        fields = stat.read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[21]) if int(fields[2]) == group else 0
+
+
 def wait_for(done: Callable[[], int], total: int) -> float:
     """Wait until `done` has reached `total`; returns when, by `time.perf_counter`.
 

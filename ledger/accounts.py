@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, RowMapping, func, insert, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, update
 
 from ledger.facts import FUNNEL, CallsKey, LaneCommit, Outcome, Position
 from ledger.models import FunnelRow, LaneRow, LossRow, ReasonRow, SenderRow, StandingRow, TallyRow
@@ -20,6 +20,10 @@ from ledger.upsert import add_new, add_up, put
 NOBODY: Final = -1  # the cluster of what is lost: nobody knows whose calls those were
 LOST: Final = "gone with Redis"
 _NAMES: Final = (*FUNNEL, "done", "lost")
+# built once: every commit asks
+_KNOWN: Final = select(SenderRow.__table__).where(
+    SenderRow.lane == bindparam("lane_asked"), SenderRow.producer.in_(bindparam("producers", expanding=True))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +165,9 @@ def _add_to_lane(connection: Connection, lane: int, **counts: int) -> None:
 
 
 def _known(connection: Connection, lane: int, producers: Iterable[str]) -> defaultdict[str, SenderAccount]:
-    query = select(SenderRow).where(SenderRow.lane == lane, SenderRow.producer.in_(sorted(producers)))
     found: defaultdict[str, SenderAccount] = defaultdict(lambda: SenderAccount({}, Seen()))
-    for row in connection.execute(query).mappings() if producers else ():
+    asked = {"lane_asked": lane, "producers": sorted(producers)}
+    for row in connection.execute(_KNOWN, asked).mappings() if asked["producers"] else ():
         found[row["producer"]] = _account(row)
     return found
 

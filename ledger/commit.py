@@ -3,17 +3,16 @@
 The compare-and-set on position and fence is what makes the counters exact: whoever was overtaken writes nothing.
 """
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, CursorResult, case, func, or_, update
+from sqlalchemy import Connection, CursorResult, Update, bindparam, case, func, or_, update
 
 from comparators import wildcard
 from ledger import accounts, parked
 from ledger.engine import FencedError
-from ledger.facts import COUNTED, GRAVITY, CallsKey, Failure, Finding, KeptDifference, LaneCommit, Outcome
+from ledger.facts import GRAVITY, CallsKey, Finding, KeptDifference, LaneCommit, Outcome
 from ledger.models import (
     DivergenceRow,
     GroupMemberRow,
@@ -28,14 +27,10 @@ from ledger.models import (
     UserRow,
 )
 from ledger.standings import Standing
-from ledger.upsert import add_new, add_up, insert, put
+from ledger.tallying import Sums, operation_name, place_of, storable
+from ledger.upsert import Statement, add_new, add_up, insert_into, put
 
 RECORDED = (Outcome.DIVERGED, Outcome.FAILED)  # what people review; the rest is counted
-
-
-def storable(text: str, length: int) -> str:
-    """Return text as every database takes it: no NUL, no lone surrogate, no longer than its column."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")[:length]
 
 
 def write(connection: Connection, commit: LaneCommit) -> int:
@@ -46,14 +41,15 @@ def write(connection: Connection, commit: LaneCommit) -> int:
     _advance(connection, commit)
     findings = commit.findings
     taken = _taken_out(connection, commit)
-    done = _done(findings, taken)
+    sums = Sums(findings)
+    done = _done(sums, taken)
     accounts.take_in(connection, commit.lane, commit.sent, seen=commit.seen, done=done)
     if commit.refilled or (taken.rows and done):
         accounts.take_back(connection, commit.lane)
-    add_up(connection, TallyRow, taken.tallies(_counted(findings, _tally_key)))
-    add_up(connection, MinuteRow, taken.minutes(_counted(findings, _minute_key)))
-    add_up(connection, ReasonRow, taken.reasons(_reasons(findings)))
-    add_new(connection, UserRow, _users(findings))
+    add_up(connection, TallyRow, taken.tallies(sums.tallies()))
+    add_up(connection, MinuteRow, taken.minutes(sums.minutes()))
+    add_up(connection, ReasonRow, taken.reasons(sums.reasons()))
+    add_new(connection, UserRow, sums.users())
     _record(connection, [finding for finding in findings if finding.outcome in RECORDED])
     kept = [finding for finding in findings if finding.outcome is Outcome.PARKED]
     add_new(connection, ParkedRow, [_parked(commit.lane, finding) for finding in kept if not finding.unparks])
@@ -71,84 +67,60 @@ def _taken_out(connection: Connection, commit: LaneCommit) -> parked.Taken:
     return taken
 
 
-def _done(findings: Iterable[Finding], taken: parked.Taken) -> dict[CallsKey, int]:
+def _done(sums: Sums, taken: parked.Taken) -> dict[CallsKey, int]:
     """Return how many captures are done, by whose they are; one that was parked is done already, under what it said."""
-    done = Counter((storable(finding.operation, 200), finding.epoch) for finding in findings)
+    done = sums.calls()
     done.subtract(taken.calls)
     return {calls: count for calls, count in done.items() if count}
+
+
+def _advancing() -> Update:
+    lanes = LaneRow.__table__
+    names = ("read_ms", "read_seq", "cut_us", "cut_id")
+    expected = {name: lanes.c[name] == bindparam(f"old_{name}") for name in ("lane", "fence", *names)}
+    return (
+        update(LaneRow)
+        .where(*expected.values())
+        .values(
+            **{name: bindparam(f"new_{name}") for name in names},
+            done=lanes.c.done + bindparam("done_now"),
+            retrying=lanes.c.retrying - bindparam("again"),
+            standings=lanes.c.standings + bindparam("standings_now"),
+            committed_at=func.now(),
+        )
+    )
+
+
+_ADVANCING: Final = _advancing()
 
 
 def _advance(connection: Connection, commit: LaneCommit) -> None:
     again = sum(bool(finding.unparks) for finding in commit.findings)
     (read_ms, read_seq), (cut_us, cut_id) = commit.after
     (old_ms, old_seq), (old_us, old_id) = commit.before
-    statement = (
-        update(LaneRow)
-        .where(LaneRow.lane == commit.lane, LaneRow.fence == commit.fence)
-        .where(LaneRow.read_ms == old_ms, LaneRow.read_seq == old_seq)
-        .where(LaneRow.cut_us == old_us, LaneRow.cut_id == old_id)
-        .values(
-            read_ms=read_ms,
-            read_seq=read_seq,
-            cut_us=cut_us,
-            cut_id=cut_id,
-            done=LaneRow.done + len(commit.findings) - again,
-            retrying=LaneRow.retrying - again,
-            standings=LaneRow.standings + len(commit.standings),
-            committed_at=func.now(),
-        )
-    )
-    result: CursorResult[Any] = connection.execute(statement)
+    values = {
+        "old_lane": commit.lane,
+        "old_fence": commit.fence,
+        "old_read_ms": old_ms,
+        "old_read_seq": old_seq,
+        "old_cut_us": old_us,
+        "old_cut_id": old_id,
+        "new_read_ms": read_ms,
+        "new_read_seq": read_seq,
+        "new_cut_us": cut_us,
+        "new_cut_id": cut_id,
+        "done_now": len(commit.findings) - again,
+        "again": again,
+        "standings_now": len(commit.standings),
+    }
+    result: CursorResult[Any] = connection.execute(_ADVANCING, values)
     if result.rowcount != 1:
         raise FencedError(commit.lane, commit.fence)
 
 
-def _tally_key(finding: Finding) -> dict[str, Any]:
-    return {**_key(finding), "cluster": finding.cluster}
-
-
-def _minute_key(finding: Finding) -> dict[str, Any]:
-    return {**_key(finding), "minute": finding.called_at_us // 60_000_000}
-
-
-def _key(finding: Finding) -> dict[str, Any]:
-    return {"operation": storable(finding.operation, 200), "epoch": finding.epoch, "exposure": finding.exposure}
-
-
-def _counted(findings: Iterable[Finding], key_of: Any) -> list[dict[str, Any]]:
-    sums: defaultdict[tuple[tuple[str, Any], ...], Counter[str]] = defaultdict(Counter)
-    for finding in findings:
-        counts = sums[tuple(key_of(finding).items())]
-        counts[finding.outcome] += 1
-        if finding.outcome is Outcome.EXCLUDED and finding.enhanced_returned:
-            counts["excluded_returned"] += 1
-        if finding.outcome is Outcome.FAILED:
-            counts[failed_as(finding.failure or Failure.ERROR)] += 1
-    names = [*map(str, COUNTED), "excluded_returned", *map(failed_as, Failure)]
-    return [{**dict(key), **{name: counts[name] for name in names}} for key, counts in sums.items()]
-
-
-def failed_as(failure: Failure) -> str:
-    """Return the column that counts a way of failing."""
-    return f"failed_{failure}"
-
-
-def _reasons(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    explained = [f for f in findings if f.reason and f.outcome is not Outcome.DIVERGED]  # those have groups
-    counts = Counter((storable(f.operation, 200), f.epoch, str(f.outcome), storable(f.reason, 100)) for f in explained)
-    names = ("operation", "epoch", "outcome", "reason")
-    return [{**dict(zip(names, key, strict=True)), "count": count} for key, count in counts.items()]
-
-
-def _users(findings: Iterable[Finding]) -> list[dict[str, Any]]:
-    distinct = {(finding.epoch, finding.digest) for finding in findings}
-    return [{"epoch": epoch, "user_digest": digest} for epoch, digest in distinct]
-
-
 def _parked(lane: int, finding: Finding) -> dict[str, Any]:
     return {
-        **_tally_key(finding),
-        **_minute_key(finding),
+        **place_of(finding),
         "capture_id": parked.name_of(lane, storable(finding.capture_id, 64)),
         "lane": lane,
         "reason": storable(finding.reason, 100),
@@ -197,7 +169,9 @@ def _record(connection: Connection, findings: list[Finding]) -> None:
 
 def _divergence(finding: Finding) -> dict[str, Any]:
     return {
-        **_key(finding),
+        "operation": operation_name(finding.operation),
+        "epoch": finding.epoch,
+        "exposure": finding.exposure,
         "capture_id": storable(finding.capture_id, 64),
         "verdict": str(finding.outcome),
         "severity": str(finding.severity),
@@ -220,20 +194,21 @@ def _fingerprints(finding: Finding) -> set[str]:
 def _groups(findings: list[Finding]) -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for finding in findings:
+        called_at = finding.called_at
         graver_last = sorted(finding.differences, key=lambda kept: kept.severity.rank)
         for gid, kept in {kept.group: kept for kept in graver_last}.items():
-            group = groups.setdefault(gid, _new_group(gid, finding, kept))
+            group = groups.get(gid) or groups.setdefault(gid, _new_group(gid, finding, kept))
             group["severity"] = min(group["severity"], kept.severity, key=GRAVITY.index)
             group["count"] += 1
-            group["first_seen"] = min(group["first_seen"], finding.called_at)
-            group["last_seen"] = max(group["last_seen"], finding.called_at)
+            group["first_seen"] = min(group["first_seen"], called_at)
+            group["last_seen"] = max(group["last_seen"], called_at)
     return groups
 
 
 def _new_group(gid: str, finding: Finding, kept: KeptDifference) -> dict[str, Any]:
     return {
         "id": gid,
-        "operation": storable(finding.operation, 200),
+        "operation": operation_name(finding.operation),
         "kind": kept.kind,
         "path": storable(wildcard(kept.path), 500),
         "severity": str(kept.severity),
@@ -251,17 +226,21 @@ def _graver(known: Any, new: Any) -> Any:
     return case(*((or_(known == name, new == name), name) for name in grave), else_=harmless)
 
 
-def _merge_groups(connection: Connection, groups: list[dict[str, Any]]) -> None:
-    if not groups:
-        return
-    statement = insert(connection, GroupRow)
+@cache
+def _merging_groups(dialect: str) -> Statement:
+    statement = insert_into(dialect, GroupRow)
     new = statement.excluded
-    earliest, latest = (func.least, func.greatest) if connection.dialect.name == "postgresql" else (func.min, func.max)
+    earliest, latest = (func.least, func.greatest) if dialect == "postgresql" else (func.min, func.max)
     merged = {
         "count": GroupRow.count + new.count,
         "first_seen": earliest(GroupRow.first_seen, new.first_seen),
         "last_seen": latest(GroupRow.last_seen, new.last_seen),
         "severity": _graver(GroupRow.severity, new.severity),
     }
-    ordered = sorted(groups, key=lambda group: group["id"])
-    connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=merged), ordered)
+    return statement.on_conflict_do_update(index_elements=["id"], set_=merged)
+
+
+def _merge_groups(connection: Connection, groups: list[dict[str, Any]]) -> None:
+    if groups:
+        ordered = sorted(groups, key=lambda group: group["id"])
+        connection.execute(_merging_groups(connection.dialect.name), ordered)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, select
 
 from ledger.engine import LedgerSchemaError, answering
 from ledger.models import About, EpochRow
-from ledger.upsert import insert
+from ledger.upsert import insert_into
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -39,8 +39,12 @@ def migrate(engine: Engine, namespace: str, *, revision: str = "head") -> str:
         if engine.dialect.name == "postgresql":
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7103551)")  # one migrates, the others wait
         command.upgrade(config(connection), revision)
-        connection.execute(insert(connection, About).values(namespace=namespace).on_conflict_do_nothing())
-        first = insert(connection, EpochRow).values(epoch=FIRST_EPOCH, share=0, build="", rules_version=0)
+        connection.execute(
+            insert_into(connection.dialect.name, About).values(namespace=namespace).on_conflict_do_nothing()
+        )
+        first = insert_into(connection.dialect.name, EpochRow).values(
+            epoch=FIRST_EPOCH, share=0, build="", rules_version=0
+        )
         connection.execute(first.on_conflict_do_nothing())
         _check_namespace(connection, namespace)
         return str(MigrationContext.configure(connection).get_current_revision())

@@ -8,7 +8,7 @@ work when a process died is replayed alone from then on, so that no other is bla
 import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -73,25 +73,31 @@ class Attempts:
 
 
 class Company:
-    """Lets replays of a process run side by side, or one alone."""
+    """Lets replays of a process run side by side, or one alone. Joining costs every replay, so it is kept short."""
 
     def __init__(self, patience_s: float) -> None:
         self._patience_s = patience_s  # a replay that hangs is given up by then, and its thread never comes back
-        self._changed = threading.Condition()
+        self._changed = threading.Condition(threading.Lock())
         self._together = 0
         self._alone = False
+        self._beside = _Together(self)
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
+    def together(self) -> AbstractContextManager[None]:
         """Run beside others."""
+        return self._beside
+
+    def join(self) -> None:
+        """Begin to run beside others, once none runs alone."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._alone, self._patience_s)
+            if self._alone:
+                self._changed.wait_for(lambda: not self._alone, self._patience_s)
             self._together += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._together -= 1
+
+    def part(self) -> None:
+        """Be through with that."""
+        with self._changed:
+            self._together -= 1
+            if self._alone:
                 self._changed.notify_all()
 
     @contextmanager
@@ -108,6 +114,19 @@ class Company:
             with self._changed:
                 self._alone = False
                 self._changed.notify_all()
+
+
+class _Together(AbstractContextManager[None]):
+    """Runs beside others, for the time of a block; one serves all threads."""
+
+    def __init__(self, company: Company) -> None:
+        self._company = company
+
+    def __enter__(self) -> None:
+        self._company.join()
+
+    def __exit__(self, *_: object) -> None:
+        self._company.part()
 
 
 @dataclass(frozen=True, slots=True)

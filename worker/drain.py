@@ -6,9 +6,9 @@ What it asks Redis about the live processes serves all its lanes: to commit what
 """
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
+from concurrent.futures import wait
 from contextlib import contextmanager
 from typing import Final
 
@@ -39,6 +39,8 @@ HAND_BACK_S: Final = 30.0  # a Redis that restarts is back by then
 RESUME_S: Final = 3.0  # they look for it ten times a second
 STOP_S: Final = 1.0  # when the worker stops, for batches to come through: those of fast replays do
 CUT_SHORT_S: Final = 4.0  # and then for the replays under way, without the captures behind them
+LOOK_S: Final = 0.05  # how old a look may be that lanes begin by: a beat is due every 0.25 s
+KEEP_S: Final = 0.25  # between two looks at the leases
 SETTLE_S: Final = 2.0  # a drain whose turn is over waits no longer for a watermark; a beat is due every 0.25 s
 
 
@@ -74,10 +76,12 @@ class Drain:
         self._stopped_at: float | None = None
         self._interrupted = False  # by Redis or the ledger, in the middle of batches
         self._company = Company(replayer.timeout_s)
-        self._look: Look | None = None  # taken since the last time that lanes went on
+        self._look: Look | None = None
+        self._look_until = 0.0  # it serves lanes that begin: what it promises of the lanes stays true
         self._held: dict[int, HeldLane] = {}
         self._patience_s = min(1.0, replayer.timeout_s / 4)  # an overdue replay is seen in time
-        self._looked = 0.0
+        self._ready: deque[int] = deque()  # lanes seen to hold something that nobody held then
+        self._looked = self._checked = self._kept = 0.0
         self.counts: Counter[str] = Counter()
         self.abandoned = 0
 
@@ -117,10 +121,12 @@ class Drain:
 
     def _turn(self) -> None:
         self._turned()
-        self._take_further()
-        self._begin()
+        with self._pool.quiet():
+            self._begin()
+            self._take_further()
         self._wait([held for held in self._held.values() if not held.replaying])
-        self._settle()
+        with self._pool.quiet():
+            self._settle()
 
     def _take(self, lane: int) -> bool:
         token = self._lanes.lease(lane)
@@ -157,67 +163,104 @@ class Drain:
         self.counts["lanes"] += 1
         return True
 
-    def _take_further(self) -> None:
-        in_flight = sum(len(held.futures) for held in self._held.values())
-        if in_flight >= IN_FLIGHT or len(self._held) >= self._share or time.monotonic() - self._looked < IDLE_S:
-            return
-        self._looked = time.monotonic()
-        for lane in self._lanes.ready(self._all)[: self._share - len(self._held)]:
-            self._take(lane)
+    @property
+    def _in_flight(self) -> int:
+        return sum(held.fanout.running for held in self._held.values())
 
     def _begin(self) -> None:
-        now = time.monotonic()
-        look, self._look = self._look, None
+        """Begin with lanes that are held, those that have waited longest first, until there is enough to replay."""
+        now, in_flight = time.monotonic(), self._in_flight
         idle = [held for held in self._held.values() if not held.busy and held.look_at <= now]
-        if idle and look is None:
-            look = self._lanes.lookout.look()
-        for held in idle:
-            assert look is not None
+        for held in sorted(idle, key=lambda held: held.idle_since):
+            if in_flight >= IN_FLIGHT:
+                break
             with self._fencing(held):
-                self._begin_one(held, look)
+                self._begin_one(held)
+                in_flight += held.fanout.running
 
-    def _begin_one(self, held: HeldLane, look: Look) -> None:
-        if held.begin(look):  # the look was taken before what this reads
+    def _take_further(self) -> None:
+        """Take lanes that nobody holds, and begin with them, until there is enough to replay."""
+        in_flight = self._in_flight
+        while in_flight < IN_FLIGHT and len(self._held) < self._share and self._find_ready():
+            lane = self._ready.popleft()
+            if lane in self._held or not self._take(lane):
+                continue
+            held = self._held[lane]
+            with self._fencing(held):
+                self._begin_one(held)
+                in_flight += held.fanout.running
+
+    def _find_ready(self) -> bool:
+        """Tell whether lanes are known that are worth a try."""
+        if not self._ready and time.monotonic() - self._looked >= IDLE_S:
+            self._looked = time.monotonic()
+            self._ready.extend(self._lanes.ready(self._all))
+        return bool(self._ready)
+
+    def _begin_one(self, held: HeldLane) -> None:
+        if held.begin(self._recent_look()):  # the look was taken before what this reads
             return
         held.look_at = time.monotonic() + IDLE_S
         if not held.waiting:
             self._release(held)
 
+    def _recent_look(self) -> Look:
+        if self._look is None or time.monotonic() > self._look_until:
+            self._look_again()
+        assert self._look is not None
+        return self._look
+
+    def _look_again(self) -> Look:
+        self._look_until = time.monotonic() + LOOK_S
+        self._look = self._lanes.lookout.look()
+        return self._look
+
     def _wait(self, resting: Iterable[HeldLane]) -> None:
         """Wait until a user is through, or until it is worth looking at a lane again that waits for a watermark."""
-        futures = [future for held in self._held.values() for future in held.futures]
         moment = min((held.look_at for held in resting), default=float("inf"))
         patience_s = max(0.0, min(self._patience_s, moment - time.monotonic()))
-        if futures:
-            wait(futures, timeout=patience_s, return_when=FIRST_COMPLETED)
-        elif not any(held.replaying for held in self._held.values()):  # those are through: nothing of theirs runs
+        if any(held.fanout.has_news for held in self._held.values() if held.replaying):
+            return
+        if any(held.replaying for held in self._held.values()):
+            self._pool.await_news(patience_s)
+        else:
             time.sleep(patience_s if self._held else 0)
 
     def _settle(self) -> None:
         """Commit what is complete, keep the leases."""
-        for held in list(self._held.values()):
-            with self._fencing(held):
-                self._see_through(held)
+        self._see_through()
         now = time.monotonic()
         settling = [held for held in self._held.values() if held.settling and held.look_at <= now]
-        if settling:
-            self._look = self._lanes.lookout.look()  # after their replays, and before the next batches are read
+        look = self._look_again() if settling else None  # after their replays, before the next batches are read
         for held in settling:
             with self._fencing(held):
-                if self._look and not held.settle(self._look):
+                if look and not held.settle(look):
                     held.look_at = now + IDLE_S
+        self._keep()
+
+    def _see_through(self) -> None:
+        now = time.monotonic()
+        overdue = now - self._checked >= self._patience_s
+        self._checked = now if overdue else self._checked
+        for held in [held for held in self._held.values() if held.replaying and (overdue or held.fanout.has_news)]:
+            with self._fencing(held):
+                self._see_one_through(held)
+
+    def _see_one_through(self, held: HeldLane) -> None:
+        try:
+            held.is_through()
+        finally:
+            self.abandoned += held.fanout.abandoned
+            held.fanout.abandoned = 0
+
+    def _keep(self) -> None:
+        if time.monotonic() - self._kept < KEEP_S:
+            return
+        self._kept = time.monotonic()
         for held in list(self._held.values()):
             with self._fencing(held):
                 if not held.keep():
                     raise FencedError(held.number, held.fence)
-
-    def _see_through(self, held: HeldLane) -> None:
-        try:
-            if held.replaying:
-                held.is_through()
-        finally:
-            self.abandoned += held.fanout.abandoned
-            held.fanout.abandoned = 0
 
     def _finish_batches(self) -> None:
         """See batches through; one that would have to wait long for a watermark is left to the next holder."""
@@ -254,8 +297,10 @@ class Drain:
 
     @contextmanager
     def _fencing(self, held: HeldLane) -> Iterator[None]:
+        """Do something with a lane, before others; let go of it where it is lost."""
         try:
-            yield
+            with self._pool.quiet():
+                yield
         except FencedError:
             self._lose(held)
 

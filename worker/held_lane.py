@@ -68,6 +68,7 @@ class HeldLane:
     count: Callable[[Finding], None]
     forgotten: bool = False  #: Redis does not know of everybody who has sent to this lane, as the ledger does
     look_at: float = 0.0  #: when it is worth looking again, on the monotonic clock
+    idle_since: float = 0.0  #: on the monotonic clock
     _batch: _Batch | None = None
     doubted_us: int = 0  #: up to when captures may have been replayed by somebody whose journal is gone
     _aside: bool = False  # a batch was left to the next holder
@@ -274,7 +275,7 @@ class HeldLane:
             batch.findings = self._superseded(batch.findings, doubtful, replayed_us, look)
         findings = self.retries.settled((*batch.findings, *map(unreadable, batch.selection.unreadable)))
         self._commit(batch.selection, batch.chosen, findings)
-        self._batch = None
+        self._batch, self.idle_since = None, time.monotonic()
         if not batch.keeps:
             self._forget(batch.selection, batch.chosen)
         return True

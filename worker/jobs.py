@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
@@ -36,6 +37,7 @@ class UserJob:
         *,
         standing: Standing | None = None,
         newest_us: int = 0,
+        make_way: Callable[[], None] = lambda: None,
         unkept: Sequence[Finding] = (),
         openings: Sequence[Opening] = (),
     ) -> None:
@@ -45,6 +47,7 @@ class UserJob:
         self._mender = mender
         self._care = care
         self._newest_us = newest_us
+        self._make_way = make_way
         self._unkept = list(unkept)  # found since the journal was last written
         self._openings = list(openings)  # and the gaps that came with it
         self._lock = threading.Lock()
@@ -62,6 +65,7 @@ class UserJob:
         Raises FencedError where the lane is held by another.
         """
         for due in self._dues:
+            self._make_way()
             if self.cut_short:
                 break
             capture = due.item.capture
@@ -209,6 +213,7 @@ class UserJob:
             self._care,
             standing=self.standing,
             newest_us=self._newest_us,
+            make_way=self._make_way,
             unkept=unkept,
             openings=self._openings,
         )
@@ -226,6 +231,7 @@ class Fanout:
         self._journal = journal
         self._mender = mender
         self._running: dict[Future[list[Finding]], UserJob] = {}
+        self._ended: deque[Future[list[Finding]]] = deque()
         self._findings: list[Finding] = []
         self._before: Mapping[str, Standing] = {}
         self.standings: dict[str, Standing] = {}  #: by digest, of users who stand elsewhere than before the batch
@@ -255,27 +261,42 @@ class Fanout:
                 self._care,
                 standing=standing,
                 newest_us=newest_us,
+                make_way=self._pool.make_way,
             )
-            self._running[self._pool.submit(job)] = job
+            self._submit(job)
 
     @property
     def futures(self) -> list[Future[list[Finding]]]:
         """What to wait for."""
         return list(self._running)
 
+    @property
+    def running(self) -> int:
+        """How many users are not through, queued or under way."""
+        return len(self._running)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a user is through since the last look, or all are."""
+        return bool(self._ended) or not self._running
+
     def collect(self) -> list[Finding] | None:
         """Return the batch's findings once all users are through; None until then.
 
         Raises FencedError where a user's job found that the lane is held by another.
         """
-        for future, job in list(self._running.items()):
-            if future.done():
+        while self._ended:
+            future = self._ended[0]
+            job = self._running.get(future)
+            if job is not None:  # else it was given up
                 findings = future.result()  # of one that an error ended, what was found stays here
                 del self._running[future]
                 self._end(job, findings)
-            elif job.overdue(self._replayer.timeout_s):
-                del self._running[future]
-                self._abandon(job)
+            self._ended.popleft()
+        limit_s = self._replayer.timeout_s
+        for future, job in [item for item in self._running.items() if item[1].overdue(limit_s)]:
+            del self._running[future]
+            self._abandon(job)
         return None if self._running else self._findings
 
     def _end(self, job: UserJob, findings: Sequence[Finding]) -> None:
@@ -295,7 +316,12 @@ class Fanout:
         self.abandoned += 1
         self._pool.replace()
         if rest is not None:
-            self._running[self._pool.submit(rest)] = rest
+            self._submit(rest)
+
+    def _submit(self, job: UserJob) -> None:
+        future = self._pool.submit(job)
+        self._running[future] = job
+        future.add_done_callback(self._ended.append)
 
     def cut_short(self) -> None:
         """Let the batch come to an end: what is queued never starts, what runs comes back after one capture more."""

@@ -1,10 +1,20 @@
-"""The threads that replay: as many as were asked for, also when some never come back."""
+"""The threads that replay: as many as were asked for, also when some never come back.
+
+One thread of a process computes at a time, and one that waits for its turn among sixteen waits long. So the drain,
+which reads and commits for all of them, asks for quiet: between two replays they let it go first.
+"""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+from worker import coroutines
+
+QUIET_S: Final = 0.05  # at most; a commit takes 3 ms, and one that waits for another process should hold up nobody
 
 
 class Work(Protocol):
@@ -24,15 +34,21 @@ class ReplayPool:
         self._threads = threads
         self._started = 0
         self._lock = threading.Lock()
+        self._free = threading.Event()
+        self._free.set()
+        self._quiet_until = 0.0
+        self._quiets = 0
+        self._news = threading.Event()
 
     def submit(self, work: Work) -> "Future[Any]":
         """Queue work; its future is cancelled for as long as no thread has begun with it."""
         future: Future[Any] = Future()
         self._queue.put((future, work))
-        with self._lock:
-            if self._started < self._threads:
-                self._started += 1
-                self._start()
+        if self._started < self._threads:
+            with self._lock:
+                if self._started < self._threads:
+                    self._started += 1
+                    self._start()
         return future
 
     def replace(self) -> None:
@@ -44,14 +60,46 @@ class ReplayPool:
         for _ in range(self._threads):
             self._queue.put(None)
 
+    def await_news(self, timeout_s: float) -> None:
+        """Wait until some work has come to its end since this was last asked, or for so long."""
+        self._news.wait(timeout_s)
+        self._news.clear()
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Have the processor to oneself for the time of the block, once the replays under way are through or wait.
+
+        Each step within such a block may ask anew, and has its own time then. Asked by one thread alone.
+        """
+        self._quiet_until, self._quiets = time.monotonic() + QUIET_S, self._quiets + 1
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._quiets -= 1
+            if not self._quiets:
+                self._free.set()
+
+    def make_way(self) -> None:
+        """Let whoever has asked for quiet go first; called between replays."""
+        if not self._free.is_set():
+            self._free.wait(max(0.0, self._quiet_until - time.monotonic()))
+
     def _start(self) -> None:
         threading.Thread(target=self._run, name="gnomon-replay", daemon=True).start()
 
     def _run(self) -> None:
+        try:
+            self._work()
+        finally:
+            coroutines.close()
+
+    def _work(self) -> None:
         while (taken := self._queue.get()) is not None:
             future, work = taken
             if future.set_running_or_notify_cancel():
                 _settle(future, work)
+            self._news.set()
             if work.given_up:
                 return  # another has taken this one's place
 

@@ -4,7 +4,6 @@ Sides that were invoked live are judged by what they did then. Only a write is r
 sides: that replay repairs, and what comes of it is not judged.
 """
 
-import asyncio
 import inspect
 import time
 from collections.abc import Callable, Mapping
@@ -14,20 +13,22 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from comparators import Call, Difference, Kind, Observation, Severity, Verdict, judge
+from comparators import Call, Difference, Kind, Severity, Verdict, judge
+from comparators.observations import Raised
 from gnomon.calling import Call as EnhancedCall
 from gnomon.calling import calling
 from gnomon.hashing import user_digest
 from gnomon.operation import Binding
 from gnomon.serving import System
 from gnomon.tap import raised_of
-from gnomon.wire import Capture, Phase, Side, encode_value
+from gnomon.wire import Capture, Phase
 from gnomon.wire import Kind as CallKind
 from ledger import Failure, Finding, KeptDifference, Opening, Outcome
-from worker.failures import ANSWER_BYTES, GARBAGE, OVERSIZE, failure_in, failure_of
+from worker import coroutines
+from worker.failures import ANSWER_BYTES, failure_in, failure_of
+from worker.observing import Observed, ReplayedCall
 from worker.selection import Due
 
-_NO_ANSWER: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 AMBIGUOUS: Final = "ambiguous"  #: a write that can't be repeated may have been made, and may not
 EXHAUSTED: Final = "exhausted"  #: processes died of it
 RETRIES_S: Final = (0.01, 0.05, 0.2)  # a write's waits: a locked row or a lost connection is gone by then
@@ -50,7 +51,7 @@ class _Answer(NamedTuple):
     `got_through`: garbage may come of a write that was made. `failure` is how it failed, where it raised.
     """
 
-    observation: Observation
+    observation: Observed
     got_through: bool
     failure: Failure | None = None
 
@@ -102,8 +103,8 @@ class Replayer:
         if live and not binding.idempotent:
             return self._made_live(due, capture)
         stored = self._stored(capture, binding)
-        enhanced = observed(capture.enhanced) if live else stored.first.observation
-        legacy = observed(capture.legacy)
+        enhanced = Observed.of(capture.enhanced) if live else stored.first.observation
+        legacy = Observed.of(capture.legacy)
         if due.late and (enhanced.exception is None or legacy.exception is not None):
             finding = _found(capture, Outcome.EXCLUDED, "late", enhanced_returned=enhanced.exception is None)
         else:
@@ -114,10 +115,10 @@ class Replayer:
 
     def _made_live(self, due: Due, capture: Capture) -> Replayed:
         """Deal with a write that can't be repeated and that enhanced was asked for live: it is not asked again."""
-        enhanced = observed(capture.enhanced)
+        enhanced = Observed.of(capture.enhanced)
         if due.late and enhanced.exception is None:
             return _missing(_found(capture, Outcome.EXCLUDED, "late", enhanced_returned=True), capture, "late")
-        finding = _judged(capture, observed(capture.legacy), enhanced)
+        finding = _judged(capture, Observed.of(capture.legacy), enhanced)
         return Replayed(finding=finding) if enhanced.exception is None else _missing(finding, capture, AMBIGUOUS)
 
     def _stored(self, capture: Capture, binding: Binding) -> _Stored:
@@ -166,7 +167,7 @@ class Replayer:
         if capture.kind is CallKind.WRITE:
             live = capture.enhanced is not msgspec.UNSET
             finding = (
-                _judged(capture, observed(capture.legacy), observed(capture.enhanced))
+                _judged(capture, Observed.of(capture.legacy), Observed.of(capture.enhanced))
                 if live
                 else timed_out(capture, self.timeout_s)
             )
@@ -180,14 +181,11 @@ class Replayer:
     def _enhanced(self, capture: Capture, binding: Binding) -> _Answer:
         """Call enhanced."""
         assert binding.enhanced is not None
-        legacy = capture.legacy
-        origin = None if legacy is msgspec.UNSET else observed(legacy)
-        value = origin.value if origin is not None and origin.exception is None else None
-        current = EnhancedCall(capture_id=capture.id, shadow=True, origin=value)
+        current = ReplayedCall(capture.id, capture.legacy)
         with calling(current):
             return self._observe(binding.enhanced, capture, binding, current)
 
-    def _legacy(self, capture: Capture, binding: Binding) -> Observation:
+    def _legacy(self, capture: Capture, binding: Binding) -> Observed:
         """Call legacy as it was before it was wrapped: nothing of it is captured."""
         return self._observe(binding.legacy, capture, binding).observation
 
@@ -200,29 +198,27 @@ class Replayer:
             value = self._result(side, args)
         except BaseException as error:
             raised = raised_of(error)
-            observation = Observation.raised(raised.type, raised.message, duration_ms=_since_ms(started))
+            told = Raised(raised.type, raised.message)
+            observation = Observed(duration_ms=_since_ms(started), exception=told, replayed=True)
             return _Answer(observation, got_through=False, failure=failure_in(error))
         context = current.context if current else ()
-        return _Answer(_returned(value, _since_ms(started), context, self.answer_bytes), got_through=True)
+        observation = Observed.returned(value, _since_ms(started), context, self.answer_bytes)
+        return _Answer(observation, got_through=True)
 
     def _result(self, side: Callable[..., Any], args: dict[str, Any]) -> Any:
         result = side(**args)
         if inspect.isawaitable(result):
-            return asyncio.run(_within(result, self.timeout_s))
+            return coroutines.finish(result, self.timeout_s)
         return result
 
 
 _OUTCOMES: Final = {verdict: Outcome(verdict.value) for verdict in Verdict}
 
 
-async def _within(awaitable: Any, timeout_s: float) -> Any:
-    return await asyncio.wait_for(awaitable, timeout_s)
-
-
-def _seen(capture: Capture) -> dict[System, Observation]:
+def _seen(capture: Capture) -> dict[System, Observed]:
     """Return what the sides did that were invoked live; raises AssertionError where there is none."""
     live = {System.LEGACY: capture.legacy, System.ENHANCED: capture.enhanced}
-    seen = {system: observed(side) for system, side in live.items() if side is not msgspec.UNSET}
+    seen = {system: Observed.of(side) for system, side in live.items() if side is not msgspec.UNSET}
     assert seen
     return seen
 
@@ -252,7 +248,7 @@ def _unfair(capture: Capture, due: Due, *, causal: bool) -> str:
     return "causal" if causal else due.unfair
 
 
-def _excluded(capture: Capture, reason: str, seen: Mapping[System, Observation]) -> Finding:
+def _excluded(capture: Capture, reason: str, seen: Mapping[System, Observed]) -> Finding:
     """Leave a call out of comparison; where enhanced was invoked and alone raised, it has failed all the same."""
     legacy, enhanced = seen.get(System.LEGACY), seen.get(System.ENHANCED)
     if legacy and legacy.exception is None and enhanced and enhanced.exception is not None:
@@ -268,57 +264,37 @@ def superseded(finding: Finding) -> Finding:
     return msgspec.structs.replace(finding, outcome=Outcome.EXCLUDED, reason="superseded", differences=())
 
 
-def observed(side: Side | msgspec.UnsetType) -> Observation:
-    """Return what a side did live, as comparators see it."""
-    assert side is not msgspec.UNSET
-    duration_ms = side.duration_us / 1_000
-    if side.raised is not msgspec.UNSET:
-        return Observation.raised(side.raised.type, side.raised.message, duration_ms=duration_ms)
-    value = None if side.returned is msgspec.UNSET else msgspec.json.decode(side.returned)
-    return Observation.returned(value, duration_ms=duration_ms, context=side.context)
-
-
-def _returned(value: Any, duration_ms: float, context: tuple[str, ...], most_bytes: int) -> Observation:
-    """Bring what a replay returned into the form live outcomes come in: through JSON and back."""
-    try:
-        line = encode_value(value)
-        if len(line) > most_bytes:
-            return Observation.raised(OVERSIZE, f"returned {len(line):,} bytes of JSON", duration_ms=duration_ms)
-        plain = msgspec.json.decode(line)
-    except _NO_ANSWER as error:
-        said = f"returned what has no JSON form: {type(error).__name__}"
-        return Observation.raised(GARBAGE, said, duration_ms=duration_ms)
-    return Observation.returned(plain, duration_ms=duration_ms, context=context)
-
-
 def _since_ms(started: float) -> float:
     return (time.monotonic() - started) * 1_000
 
 
 def _judged(
     capture: Capture,
-    legacy: Observation,
-    enhanced: Observation,
+    legacy: Observed,
+    enhanced: Observed,
     *,
     failure: Failure | None = None,
     replayed_us: int = 0,
 ) -> Finding:
+    if legacy.is_identical(enhanced):
+        return _found(capture, Outcome.MATCH, enhanced_returned=True, replayed_us=replayed_us)
     # read anew: what a replay did to what it was handed is no evidence
     args = msgspec.json.decode(capture.args)
     at = datetime.fromtimestamp(capture.start / 1_000_000, UTC)
-    judgement = judge(capture.op, legacy, enhanced, call=Call(user=capture.user, args=args, at=at))
+    before, after = legacy.read(), enhanced.read()
+    judgement = judge(capture.op, before, after, call=Call(user=capture.user, args=args, at=at))
     reason = judgement.reason
     if judgement.verdict is not Verdict.FAILED:
         failure = None
-    elif enhanced.exception:
-        failure, reason = failure or failure_of(enhanced.exception.type), _why(capture, enhanced.exception.type)
+    elif after.exception:
+        failure, reason = failure or failure_of(after.exception.type), _why(capture, after.exception.type)
     return _found(
         capture,
         _OUTCOMES[judgement.verdict],
         reason,
         failure=failure,
         differences=tuple(KeptDifference.of(capture.op, found) for found in judgement.differences),
-        enhanced_returned=enhanced.exception is None,
+        enhanced_returned=after.exception is None,
         replayed_us=replayed_us,
     )
 

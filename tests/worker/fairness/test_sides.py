@@ -123,7 +123,7 @@ def test_the_live_context_is_told_to_the_judge(replayed, monkeypatch):
     """What an enhanced chat was given, when it answered the user."""
     told, judge = [], replay.judge
     monkeypatch.setattr(replay, "judge", lambda *args, **more: told.append(args) or judge(*args, **more))
-    replayed(System("a"), System("b"), kind=Kind.GENERATE, enhanced=gave("a", context=("tea",)), serving="enhanced")
+    replayed(System("a"), System("b"), kind=Kind.GENERATE, enhanced=gave("b", context=("tea",)), serving="enhanced")
     assert told[0][2].context == ("tea",)
 
 

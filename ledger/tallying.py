@@ -1,0 +1,130 @@
+"""What a commit adds to the counters of the ledger: pure.
+
+Most findings of a batch are of one kind, so they are counted first and told apart after: what is worked out costs
+something a kind, not a finding.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from gnomon.hashing import cluster_of, user_digest
+from ledger.facts import COUNTED, CallsKey, Failure, Finding, Outcome
+
+_MINUTE_US: Final = 60_000_000
+_MOST_NAMES: Final = 1_024
+
+
+def storable(text: str, length: int) -> str:
+    """Return text as every database takes it: no NUL, no lone surrogate, no longer than its column."""
+    if text.isascii() and len(text) <= length and "\0" not in text:
+        return text
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")[:length]
+
+
+@lru_cache(_MOST_NAMES)
+def operation_name(text: str) -> str:
+    """Return an operation's name as it is kept."""
+    return storable(text, 200)
+
+
+def failed_as(failure: Failure) -> str:
+    """Return the column that counts a way of failing."""
+    return f"failed_{failure}"
+
+
+_COUNTERS: Final = (*map(str, COUNTED), "excluded_returned", *map(failed_as, Failure))
+
+
+class _Kind(NamedTuple):
+    """What findings have in common that are counted together."""
+
+    operation: str
+    epoch: int
+    exposure: str
+    user: str
+    minute: int
+    outcome: Outcome
+    failure: Failure | None
+    returned: bool
+    reason: str
+
+    @classmethod
+    def of(cls, finding: Finding) -> "_Kind":
+        outcome = finding.outcome
+        return cls(
+            finding.operation,
+            finding.epoch,
+            finding.exposure,
+            finding.user,
+            finding.called_at_us // _MINUTE_US,
+            outcome,
+            finding.failure,
+            finding.enhanced_returned,
+            "" if outcome is Outcome.DIVERGED else finding.reason,  # those have groups
+        )
+
+    @property
+    def counters(self) -> tuple[str, ...]:
+        """The columns that count it."""
+        if self.outcome is Outcome.EXCLUDED and self.returned:
+            return (self.outcome, "excluded_returned")
+        if self.outcome is Outcome.FAILED:
+            return (self.outcome, failed_as(self.failure or Failure.ERROR))
+        return (self.outcome,)
+
+
+class Sums:
+    """The findings of a commit, counted."""
+
+    def __init__(self, findings: Iterable[Finding]) -> None:
+        self._kinds = Counter(map(_Kind.of, findings))
+
+    def calls(self) -> Counter[CallsKey]:
+        """Return how many there are by operation and epoch."""
+        sums: Counter[CallsKey] = Counter()
+        for kind, count in self._kinds.items():
+            sums[operation_name(kind.operation), kind.epoch] += count
+        return sums
+
+    def tallies(self) -> list[dict[str, Any]]:
+        """Return what to add by cluster of users."""
+        return self._rows(lambda kind: {**_key(kind), "cluster": cluster_of(kind.user)})
+
+    def minutes(self) -> list[dict[str, Any]]:
+        """Return what to add by minute of the call."""
+        return self._rows(lambda kind: {**_key(kind), "minute": kind.minute})
+
+    def _rows(self, key_of: Any) -> list[dict[str, Any]]:
+        sums: defaultdict[tuple[tuple[str, Any], ...], Counter[str]] = defaultdict(Counter)
+        for kind, count in self._kinds.items():
+            counts = sums[tuple(key_of(kind).items())]
+            for name in kind.counters:
+                counts[name] += count
+        return [{**dict(key), **{name: counts[name] for name in _COUNTERS}} for key, counts in sums.items()]
+
+    def reasons(self) -> list[dict[str, Any]]:
+        """Return how often each reason stood behind an outcome."""
+        sums: Counter[tuple[str, int, str, str]] = Counter()
+        for kind, count in self._kinds.items():
+            if kind.reason:
+                reason = storable(kind.reason, 100)
+                sums[operation_name(kind.operation), kind.epoch, str(kind.outcome), reason] += count
+        names = ("operation", "epoch", "outcome", "reason")
+        return [{**dict(zip(names, key, strict=True)), "count": count} for key, count in sums.items()]
+
+    def users(self) -> list[dict[str, Any]]:
+        """Return the distinct users of each epoch."""
+        distinct = {(kind.epoch, user_digest(kind.user)) for kind in self._kinds}
+        return [{"epoch": epoch, "user_digest": digest} for epoch, digest in distinct]
+
+
+def place_of(finding: Finding) -> Mapping[str, Any]:
+    """Return where one finding is counted: its operation, epoch, exposure, cluster and minute."""
+    kind = _Kind.of(finding)
+    return {**_key(kind), "cluster": cluster_of(kind.user), "minute": kind.minute}
+
+
+def _key(kind: _Kind) -> dict[str, Any]:
+    return {"operation": operation_name(kind.operation), "epoch": kind.epoch, "exposure": kind.exposure}
