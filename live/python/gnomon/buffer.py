@@ -79,7 +79,7 @@ class Buffer:
     def begin(self, live: LiveCall) -> None:
         """Number a call and stamp its start; a write keeps the watermark there until it is offered or abandoned."""
         live.number = next(self._numbers)
-        if live.binding.kind is Kind.WRITE:
+        if live.binding.writes:
             with self._lock:
                 live.start = self.clock.now_us()
                 self._writes[live.number] = live
