@@ -185,6 +185,11 @@ class Buffer:
             return self.captures == 0 and not self._items and not self._counts and not self._gaps
 
     @property
+    def waiting(self) -> bool:
+        """Whether there is anything to take; a glance without the lock."""
+        return bool(self._items)
+
+    @property
     def writing(self) -> bool:
         """Whether a write is in flight."""
         with self._lock:

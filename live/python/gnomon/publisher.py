@@ -187,7 +187,7 @@ class Publisher(WakeUp):
             elif busy or self._doze():
                 self._stop.wait(GATHER_S)
             self._event.clear()
-            busy = self._buffer.captures > 0
+            busy = self._buffer.waiting
             self._round()
 
     def _doze(self) -> bool:
@@ -196,7 +196,7 @@ class Publisher(WakeUp):
         Where captures come all the time the thread looks for itself, and no live call has to wake it.
         """
         self.dozing = True
-        woken = self._buffer.captures > 0 or self._event.wait(BEAT_S)  # looked at once more: it was not told before
+        woken = self._buffer.waiting or self._event.wait(BEAT_S)  # looked at once more: it was not told before
         self.dozing = False
         return woken
 
