@@ -107,6 +107,7 @@ class Tap(NullTap):
         """
         try:
             flags, given = self._flags, len(args)
+            stored = flags.stored  # before what is decided by it: it may be newer than what the call is stamped with
             if (
                 kwargs
                 or binding.name not in self._whole
@@ -126,7 +127,6 @@ class Tap(NullTap):
                 except NO_JSON_FORM:
                     live = self._begin(binding, args, kwargs)
                 else:
-                    stored = flags.stored
                     live = LiveCall(binding, user, self._lanes, stored.epoch, stored.version, ordered)
                     self._buffer.begin(live)
         except Exception as error:  # the live call must not notice
