@@ -60,6 +60,7 @@ def test_flags_may_be_flipped_under_load(deployment):
         number += 1
         time.sleep(FLIP_S)  # the pace of the flips is the test
     reports = [process.answer() for process in processes]
+    print("enhanced failed live:", [report["metrics"]["errors_by_kind"] for report in reports])
     assert [(report["failed"], report["missing"], report["errors"]) for report in reports] == [(0, 0, [])] * 8
     deployment.share(40)
     last = time.monotonic()
