@@ -20,7 +20,7 @@ from gnomon.calling import calling
 from gnomon.hashing import user_digest
 from gnomon.operation import Binding
 from gnomon.serving import System
-from gnomon.tap import raised_of
+from gnomon.sides import raised_of
 from gnomon.wire import Capture, Phase
 from gnomon.wire import Kind as CallKind
 from ledger import Failure, Finding, KeptDifference, Opening, Outcome

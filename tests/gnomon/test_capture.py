@@ -52,6 +52,97 @@ def test_the_capture_is_a_snapshot(make, captures):
     assert msgspec.json.decode(capture.legacy.returned)["content"] == "x"
 
 
+def with_defaults(client):
+    @client.operation("memory.recent", kind="read", user="user_id")
+    def recent(user_id: str, kind: str | None = None, limit: int = 10) -> list[object]:
+        return [user_id, kind, limit]
+
+    return recent
+
+
+def by_name_alone(client):
+    @client.operation("memory.recent", kind="read", user="user_id")
+    def recent(user_id: str, kind: str | None = None, *, limit: int = 10) -> list[object]:
+        return [user_id, kind, limit]
+
+    return recent
+
+
+def with_any_others(client):
+    @client.operation("memory.recent", kind="read", user="user_id")
+    def recent(user_id: str, kind: str | None = None, **more: int) -> list[object]:
+        return [user_id, kind, more.get("limit", 10)]
+
+    return recent
+
+
+def user_last(client):
+    @client.operation("memory.recent", kind="read", user="user_id")
+    def recent(kind: str | None = None, limit: int = 10, user_id: str | None = None) -> list[object]:
+        return [user_id, kind, limit]
+
+    return recent
+
+
+@pytest.mark.parametrize("operation", [with_defaults, by_name_alone, with_any_others, user_last])
+def test_a_call_is_captured_the_same_however_it_is_spelled(make, captures, funnel, operation):
+    """By place or by name, with defaults or without: the first call of an operation, and those after it."""
+    client = make()
+    recent = operation(client)
+    ways = [
+        ((), {"user_id": "ann"}),
+        ((), {"limit": 10, "user_id": "ann", "kind": None}),
+        *([(("ann",), {}), (("ann", None), {})] if operation is not user_last else [((None, 10, "ann"), {})]),
+        *([(("ann", None, 10), {})] if operation is with_defaults else []),
+        ((None, 10), {"user_id": "ann"}) if operation is user_last else (("ann",), {"kind": None}),
+    ]
+    for args, kwargs in ways * 2:
+        assert recent(*args, **kwargs) == ["ann", None, 10]
+    assert client.flush(5)
+    found = [{"kind": None, "limit": 10, **msgspec.json.decode(capture.args)} for capture in captures()]
+    assert found == [{"user_id": "ann", "kind": None, "limit": 10}] * 2 * len(ways)
+    assert funnel() == {"eligible": 2 * len(ways), "captured": 2 * len(ways)}
+
+
+def test_a_wrong_call_stays_wrong_whenever_it_is_made(make, captures):
+    """It raises what legacy raises, and is no call."""
+    client = make()
+    recent = with_defaults(client)
+    recent("ann")
+    for args, kwargs in [((), {}), (("ann", None, 10, 1), {}), (("ann",), {"user_id": "ben"}), (("ann",), {"size": 1})]:
+        with pytest.raises(TypeError, match="recent"):
+            recent(*args, **kwargs)
+    assert client.flush(5)
+    assert len(captures()) == 1
+
+
+def test_every_capture_of_many_is_a_snapshot(make, captures):
+    """What the caller does to arguments and result while captures wait changes nothing."""
+    client = make()
+    save = save_operation(client)
+    for number in range(5):
+        metadata = {"a": number}
+        result = save("ann", "x", metadata)
+        metadata["a"], result["content"] = -1, "changed"
+    save("ann", "x", object())  # no JSON form
+    assert client.flush(5)
+    assert [msgspec.json.decode(capture.args)["metadata"] for capture in captures()] == [{"a": n} for n in range(5)]
+    assert {msgspec.json.decode(capture.legacy.returned)["content"] for capture in captures()} == {"x"}
+    assert client.metrics()["unserialisable"] == 1
+
+
+def test_captures_are_published_whenever_they_come(make, captures, eventually):
+    """While the thread sleeps, gathers or has just looked: nobody has to flush."""
+    client = make()
+    recent = with_defaults(client)
+    for number in range(50):
+        recent(f"user-{number}")
+        if number % 3 == 0:
+            assert eventually(lambda: client.health().details["backlog"] == 0)
+    assert eventually(lambda: client.health().details["backlog"] == 0)
+    assert len(captures()) == 50
+
+
 def test_an_exception_is_captured_and_reaches_the_caller(make, captures):
     """The caller gets that very exception; the capture names its class and message."""
     client = make()

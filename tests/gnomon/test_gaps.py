@@ -80,7 +80,7 @@ def test_a_write_in_flight_for_too_long_opens_its_users_gap(buffer):
     buffer.clock.now = write.start + WRITE_HOLDS_US + 5
     assert buffer.low_watermark(None) == write.start
     assert not buffer.writing
-    assert buffer.take().gaps == {(7, ANN): write.start}
+    assert buffer.take().gaps == {(write.lane, ANN): write.start}
     assert buffer.low_watermark(None) == buffer.clock.now
     assert buffer.offer(write, 10, msgspec.UNSET) is True  # in the end it is captured after all, at its end
     assert buffer.take().items[0].low == buffer.clock.now

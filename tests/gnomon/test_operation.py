@@ -64,9 +64,21 @@ def test_enhanced_is_registered_and_returned_unchanged(client):
         ({"kind": "delete", "user": "user_id"}, "kind='delete'; expected one of read, write, generate"),
         ({"kind": "read", "user": "who"}, "user='who' is no parameter of legacy"),
         ({"kind": "write", "user": "user_id", "sample": 0.5}, "writes can't be sampled"),
-        ({"kind": "read", "user": "user_id", "sample": 1.5}, "sample must be a number from 0 to 1"),
+        ({"kind": "read", "user": ["user_id"]}, "user=['user_id'] is no parameter of legacy"),
+        ({"kind": "read", "user": None}, "user=None is no parameter of legacy"),
+        ({"kind": None, "user": "user_id"}, "kind=None; expected one of read, write, generate"),
+        ({"kind": "read", "user": "user_id", "sample": 1.5}, "sample must be a number from 0 to 1, not 1.5"),
+        ({"kind": "read", "user": "user_id", "sample": "ten"}, "sample must be a number from 0 to 1, not 'ten'"),
+        ({"kind": "read", "user": "user_id", "sample": True}, "sample must be a number from 0 to 1, not True"),
         ({"kind": "read", "user": "user_id", "timeout_s": 0}, "timeout_s must be above 0"),
+        ({"kind": "read", "user": "user_id", "timeout_s": "1"}, "(seconds), or None; not '1'"),
+        ({"kind": "read", "user": "user_id", "timeout_s": float("nan")}, "timeout_s must be above 0"),
+        ({"kind": "read", "user": "user_id", "timeout_s": float("inf")}, "at most 86,400"),
         ({"kind": "read", "user": "user_id", "flag": "nope"}, "unknown flag 'nope'"),
+        ({"kind": "read", "user": "user_id", "flag": ["nope"]}, "unknown flag ['nope']"),
+        ({"kind": "write", "user": "user_id", "rejects": "ValueError"}, "rejects='ValueError'; expected classes"),
+        ({"kind": "write", "user": "user_id", "rejects": (3,)}, "rejects=(3,); expected classes of exceptions"),
+        ({"kind": "write", "user": "user_id", "rejects": (int,)}, "expected classes of exceptions"),
     ],
 )
 def test_an_operation_that_cannot_work_is_refused_at_import(client, options, problem):
@@ -78,6 +90,30 @@ def test_an_operation_that_cannot_work_is_refused_at_import(client, options, pro
         client.operation("memory.x", **options)(legacy)
     assert "memory.x" in str(caught.value)
     assert problem in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [None, 3, ["memory.x"], "", "a|b", "a\0b", "x" * 201])
+def test_what_is_no_name_is_refused_before_anything_is_wrapped(client, name):
+    """The error says what a name is; a long one is shortened."""
+    with pytest.raises(OperationError, match="a name") as caught:
+        client.operation(name, kind="read", user="user_id")
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("rejects", [ValueError, [ValueError], (ValueError,), {ValueError}])
+def test_rejects_is_one_class_or_several(client, rejects):
+    """However they are handed over, they are told by isinstance."""
+
+    def legacy(user_id: str) -> None: ...
+
+    client.operation("memory.x", kind="write", user="user_id", rejects=rejects)(legacy)
+    assert client.operations["memory.x"].rejects == (ValueError,)
+
+
+def test_a_callable_that_tells_no_parameters_is_refused(client):
+    """Some that are written in C don't."""
+    with pytest.raises(OperationError, match=r"memory\.x.*does not tell its parameters"):
+        client.operation("memory.x", kind="read", user="user_id")(min)
 
 
 def test_a_name_is_registered_once(client):

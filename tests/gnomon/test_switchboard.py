@@ -155,6 +155,21 @@ def test_users_are_enabled_disabled_and_reset(phased, server, eventually):
     assert eventually(lambda: reason() is Reason.DISABLED)
 
 
+@pytest.mark.parametrize("user", [None, "", "x" * (LONGEST_USER + 1)])
+def test_who_is_nobody_on_the_live_path_is_nobody_here(phased, user):
+    """Whatever the flags say: `for_user` tells where calls go, and these go to legacy."""
+    client = phased("served")
+    assert {str(found.reason) for found in client.flags.for_user(user).values()} == {"no_user"}
+
+
+def test_a_user_may_be_named_by_anything(phased):
+    """A number is the user of its digits, as in a live call; nothing raises."""
+    client = phased("served")
+    assert client.flags.for_user(17) == client.flags.for_user("17")
+    assert client.flags.for_user(["ann"]) == client.flags.for_user("['ann']")
+    assert client.flags.for_user("ann")["enhanced_memory_enabled"].enabled
+
+
 def test_segments_are_enabled_together(phased, eventually):
     """A list of users is inside while it is there; one of them can still be taken out."""
     client = phased("shadow")

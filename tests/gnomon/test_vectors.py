@@ -17,7 +17,7 @@ from gnomon.keys import Keys, LaneKeys
 from gnomon.outbox import BATCH_CAPTURES, KEEP_BYTES, KEEP_S, PACK_BYTES, PACK_CAPTURES
 from gnomon.publisher import BEAT_LIFETIME_MS, BEAT_S, HINT_LIFETIME_MS, SENDER_LIFETIME_MS
 from gnomon.readiness import MOST_EXCEPTIONS, Readiness
-from gnomon.tap import MESSAGE_CHARS
+from gnomon.sides import MESSAGE_CHARS
 from gnomon.wire import MAX_PACK_BYTES, VERSION, Capture, Phase, Raised, Side, decode, encode, pack, unpack
 
 ROOT = Path(__file__).parent.parent.parent

@@ -20,6 +20,7 @@ from gnomon.switchboard import store_flags
 from ledger import Ledger
 
 LIVE = Path(__file__).with_name("live_process.py")
+OWN_DATABASE = 1  # as in the live process
 PATIENCE_S = 60.0
 
 
@@ -115,6 +116,12 @@ class Deployment:
         )
         assert not check or done.returncode == 0, done.stderr
         return done.stdout
+
+    def saved(self, user: str) -> list[str]:
+        """Return the ids of the memories that were acknowledged to a user, by whichever live process."""
+        book = self.environment["GNOMON_REDIS_URL"].rpartition("/")[0] + f"/{OWN_DATABASE}"
+        with redis.Redis.from_url(book) as server:
+            return [name.decode() for name in server.lrange(f"saved:{user}", 0, -1)]
 
     def outcomes(self) -> dict[str, dict[str, int]]:
         with self.ledger.reading() as reading:

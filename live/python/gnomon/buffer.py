@@ -79,7 +79,7 @@ class Buffer:
     def begin(self, live: LiveCall) -> None:
         """Number a call and stamp its start; a write keeps the watermark there until it is offered or abandoned."""
         live.number = next(self._numbers)
-        if live.binding.kind is Kind.WRITE:
+        if live.binding.writes:
             with self._lock:
                 live.start = self.clock.now_us()
                 self._writes[live.number] = live
@@ -183,6 +183,11 @@ class Buffer:
         """Whether nothing waits here and everything taken was acknowledged."""
         with self._lock:
             return self.captures == 0 and not self._items and not self._counts and not self._gaps
+
+    @property
+    def waiting(self) -> bool:
+        """Whether there is anything to take; a glance without the lock."""
+        return bool(self._items)
 
     @property
     def writing(self) -> bool:

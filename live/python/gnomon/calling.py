@@ -1,10 +1,10 @@
 """What an enhanced callable can learn about the call it serves: the contextvar behind `gnomon.call()`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,6 +31,10 @@ class Call:
 
 
 _current: ContextVar[Call | None] = ContextVar("gnomon_call", default=None)
+
+
+#: `call` for the live path: the contextvar's own method
+current_call: Final[Callable[[], Call | None]] = _current.get
 
 
 def call() -> Call | None:

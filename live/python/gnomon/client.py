@@ -3,7 +3,7 @@
 import contextlib
 import os
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -18,7 +18,7 @@ from gnomon.health import Health, health_of, without_redis
 from gnomon.invoking import Invoker
 from gnomon.keys import Keys
 from gnomon.metrics import Tally, read_metrics, summary
-from gnomon.operation import Binding, Operation, wrap
+from gnomon.operation import Binding, Operation, checked_name, checked_rejects, wrap
 from gnomon.publisher import EXIT_DEADLINE_S, Publisher
 from gnomon.readiness import UserData
 from gnomon.settings import ClientSettings
@@ -91,7 +91,7 @@ class Gnomon:
         flag: str | None = None,
         timeout_s: float | None = None,
         sample: float = 1.0,
-        rejects: tuple[type[BaseException], ...] = (),
+        rejects: type[BaseException] | Collection[type[BaseException]] = (),
         idempotent: bool = True,
     ) -> Callable[[Callable[P, R]], Operation[P, R]]:
         """Wrap a legacy callable, sync or async, as the operation `name`.
@@ -102,9 +102,9 @@ class Gnomon:
         enhanced callable of a write may be called again with the same `gnomon.call()`: where not, a worker calls it
         once at most, and parks what may have been made or not. Raises OperationError.
         """
-        checked = _checked_kind(name, kind)
+        checked = _checked_kind(checked_name(name), kind)
         self._check_new(name)
-        if flag is not None and flag not in SWITCHES:
+        if flag is not None and flag not in tuple(SWITCHES):  # compared, not looked up: it may be anything
             raise OperationError(name, f"unknown flag {flag!r}; known are {', '.join(SWITCHES)}")
 
         def decorate(legacy: Callable[P, R]) -> Operation[P, R]:
@@ -117,7 +117,7 @@ class Gnomon:
                 flag=flag,
                 timeout_s=timeout_s,
                 sample=sample,
-                rejects=rejects,
+                rejects=checked_rejects(name, rejects),
                 idempotent=idempotent,
             )
             self._bindings[name] = binding

@@ -51,8 +51,9 @@ class AlignedClock:
 
     def now_us(self) -> int:
         """Return the time, later than every time returned before."""
-        self._last_us = max(self._last_us + 1, self.us_of(time.monotonic_ns()))
-        return self._last_us
+        now_us = time.monotonic_ns() // _NS + self._offset_us  # as `us_of`, and no call where each of them costs
+        self._last_us = now_us = now_us if now_us > self._last_us else self._last_us + 1
+        return now_us
 
     def at_us(self, monotonic_ns: int) -> int:
         """Return the time at a reading of the monotonic clock; without a lock, and not unlike others.
@@ -60,7 +61,8 @@ class AlignedClock:
         Never before what was stamped last: where the clock has just been set back, a read would seem to have begun
         before the write ended that its own thread had waited for.
         """
-        return max(self._last_us, self.us_of(monotonic_ns))
+        at_us = monotonic_ns // _NS + self._offset_us
+        return max(self._last_us, at_us)
 
     def align(self, server_us: int, sent_ns: int, received_ns: int) -> int:
         """Take in one reading of the server's clock, between two monotonic readings of ours.

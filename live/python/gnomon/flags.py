@@ -178,13 +178,14 @@ class FlagState:
         """
         if document:
             try:
-                self.stored = msgspec.json.decode(document, type=StoredFlags)
+                stored = msgspec.json.decode(document, type=StoredFlags)
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 self.malformed = True
                 self._judge()
                 return
             self.malformed = False
-            self._judge()
+            self._judge(stored)
+            self.stored = stored  # only now: no call may be stamped with a version that it was not routed by
         if version >= self.stored.version:
             self._read_at = time.monotonic()
 
@@ -196,15 +197,19 @@ class FlagState:
             self.killed = True
         self._judge()
 
-    def _judge(self) -> None:
-        """Decide once what holds for every user."""
-        self._refusals = {flag: self._refused(flag) for flag in SWITCHES}
+    def _judge(self, stored: StoredFlags | None = None) -> None:
+        """Decide once what holds for every user, under flags as known or as just read."""
+        stored = stored or self.stored
+        self._refusals = {flag: self._refused(flag, stored) for flag in SWITCHES}
         #: whether all there is to decide is shadow: no flag is on, nobody is or was written to both sides
-        self.quiet = not self.stored.retired and all(self._refusals.values()) and not self.standing.shared.anybody
+        self.quiet = not stored.retired and all(self._refusals.values()) and not self.standing.shared.anybody
 
     def value(self, flag: str) -> Any:
         """Return what is in force for `flag`: stored, or the environment's default."""
-        return self.stored.flags.get(flag, self._environment.defaults.get(flag))
+        return self._value(flag, self.stored)
+
+    def _value(self, flag: str, stored: StoredFlags) -> Any:
+        return stored.flags.get(flag, self._environment.defaults.get(flag))
 
     def phase(self, flag: str | None, user: str) -> Phase:
         """Return the phase of `user` for an operation under `flag`; never raises."""
@@ -246,13 +251,13 @@ class FlagState:
             return False, Reason.MALFORMED
         return bool(share) and bucket_of(user) < share / 100 * BUCKETS, Reason.SPLIT
 
-    def _refused(self, flag: str) -> Reason | None:
+    def _refused(self, flag: str, stored: StoredFlags) -> Reason | None:
         needed = _NEEDED[flag]
         if self.killed or (self._environment.killed and not self._environment.killed.isdisjoint(needed)):
             return Reason.KILLED
         if self.malformed:
             return Reason.MALFORMED
-        values = [self.value(name) for name in needed]
+        values = [self._value(name, stored) for name in needed]
         if False in values:
             return Reason.DISABLED
         if None in values:

@@ -75,7 +75,7 @@ class Invoker:
             self._judge_health(live)
         tap.finish(live, answer)
         value, error = answer.value, answer.error
-        live.asked.clear()
+        live.asked = ()
         answer.error = None  # an exception and a frame that holds it would keep each other alive
         if error is None:
             return value
@@ -159,7 +159,7 @@ class _Steps:
         self.answer: Outcome
 
     def send(self, outcome: Outcome) -> None:
-        self._live.asked.append(outcome)
+        self._live.asked += (outcome,)
         try:
             self.next = self._plan.send(outcome)
         except StopIteration as end:

@@ -3,40 +3,53 @@
 On the caller's thread only snapshots are taken; putting them together is left to the daemon thread.
 """
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gnomon.wire import VERSION, Capture, Kind, Phase, Side, encode
+from gnomon.flags import LONGEST_USER
+from gnomon.hashing import LANE_SALT, lane_of, stable_hash
+from gnomon.wire import VERSION, Capture, Kind, Phase, Side, encode, encode_args
 
 if TYPE_CHECKING:
     from gnomon.operation import Binding
     from gnomon.serving import Outcome
     from gnomon.settings import ClientSettings
 
+_in_order = msgspec.json.Decoder(list[msgspec.Raw])
+
 ENVELOPE_BYTES: Final = 512  # what a capture takes beside arguments and results, in memory and as a line
 
 
-class LiveCall:
-    """A live call that is captured, or served by enhanced, or both."""
+class LiveCall(msgspec.Struct, eq=False, gc=False):
+    """A live call that is captured, or served by enhanced, or both.
 
-    __slots__ = (
-        "alone", "args", "asked", "binding", "epoch", "flags", "lane", "number", "phase", "start", "started_ns",
-        "stored", "user", "willing",
-    )  # fmt: skip
+    A struct, like all that is made on the caller's thread: it takes a third of the time where caches are cold, and the
+    garbage collector need not walk through what waits in the buffer. `asked` is emptied when the call is over, for an
+    outcome may hold an exception that holds this call.
+    """
 
-    def __init__(self, binding: "Binding", user: str, lane: int) -> None:
-        self.binding = binding
-        self.user = user
-        self.lane = lane
-        self.phase = Phase.SHADOW
-        self.willing = False  #: whether the flags want the user inside; one who is dual against them has no patience
-        self.alone = True  #: whether legacy alone is invoked
-        self.stored = True  #: whether legacy may have stored a write: it did not say no on purpose
-        self.args: msgspec.Raw | None = None
-        self.number = 0  #: its number in this process; 0: not captured
-        self.epoch = self.flags = self.start = self.started_ns = 0
-        self.asked: list[Outcome] = []
+    binding: "Binding"
+    user: str
+    lanes: int  #: how many there are
+    epoch: int = 0
+    flags: int = 0
+    args: bytes | msgspec.Raw | None = None  #: by name, as JSON has them; as bytes: in their order, without names
+    number: int = 0  #: its number in this process; 0: not captured
+    started_ns: int = 0
+    start: int = 0
+    phase: Phase = Phase.SHADOW
+    willing: bool = False  #: whether the flags want the user inside; one who is dual against them has no patience
+    alone: bool = True  #: whether legacy alone is invoked
+    stored: bool = True  #: whether legacy may have stored a write: it did not say no on purpose
+    asked: "tuple[Outcome, ...]" = ()
+
+    @property
+    def lane(self) -> int:
+        """The lane that it goes to; worked out only when asked for, which is seldom on the caller's thread."""
+        if len(self.user) > LONGEST_USER:
+            return stable_hash(LANE_SALT, self.user, self.lanes)  # remembered nowhere
+        return lane_of(self.user, self.lanes)
 
     def move(self, phase: Phase, *, willing: bool) -> None:
         """Make it the call of a user in `phase`."""
@@ -50,7 +63,7 @@ class LiveCall:
         return self.number > 0
 
 
-class Buffered(NamedTuple):
+class Buffered(msgspec.Struct, frozen=True, eq=False, gc=False):
     """A capture on its way to its lane; `low` is what it holds the watermark to, µs."""
 
     live: LiveCall
@@ -65,7 +78,7 @@ class Buffered(NamedTuple):
     def shifted(self, by_us: int) -> "Buffered":
         """Return it as it would have been stamped by a clock that was so much ahead; its call is moved along."""
         self.live.start += by_us
-        return self._replace(end=self.end + by_us, low=self.low + by_us)
+        return msgspec.structs.replace(self, end=self.end + by_us, low=self.low + by_us)
 
 
 class Scribe:
@@ -84,7 +97,6 @@ class Scribe:
     def line(self, producer: str, item: Buffered) -> bytes:
         """Return one capture as one line; raises what `wire.NO_JSON_FORM` holds."""
         live = item.live
-        assert live.args is not None
         return encode(
             Capture(
                 v=VERSION,
@@ -94,7 +106,7 @@ class Scribe:
                 user=live.user,
                 start=live.start,
                 end=item.end,
-                args=live.args,
+                args=_named(live),
                 epoch=live.epoch,
                 legacy=item.legacy,
                 enhanced=item.enhanced,
@@ -106,6 +118,15 @@ class Scribe:
                 recorded=item.recorded,
             )
         )
+
+
+def _named(live: LiveCall) -> msgspec.Raw:
+    """Return the arguments by name."""
+    args = live.args
+    assert args is not None
+    if isinstance(args, msgspec.Raw):
+        return args
+    return msgspec.Raw(encode_args(dict(zip(live.binding.parameters, _in_order.decode(args), strict=True))))
 
 
 def capture_id(producer: str, number: int) -> str:

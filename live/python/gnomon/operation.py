@@ -2,7 +2,7 @@
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
@@ -19,6 +19,7 @@ R_co = TypeVar("R_co", covariant=True)
 F = TypeVar("F", bound=Callable[..., Any])
 
 LONGEST_NAME = 200
+LONGEST_TIMEOUT_S = 86_400  # nobody waits for a day; what waits for a thread takes no more than 292 years
 _UNNAMEABLE = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL)
 
 
@@ -53,48 +54,70 @@ class Binding:
     signature: inspect.Signature = field(init=False)
     defaults: dict[str, Any] = field(init=False)
     required: frozenset[str] = field(init=False)
-    _all_positional: int = field(init=False)
+    open: bool = field(init=False)
+    writes: bool = field(init=False)  # asked at each call; a member of an enum takes ten times as long to find
+    fewest: int = field(init=False)
+    most: int = field(init=False)
+    user_at: int = field(init=False)
+    defaults_last: tuple[Any, ...] = field(init=False)
     _types: dict[str, Any] | None = field(init=False, default=None)
     _valid: Check | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         if not callable(self.legacy):
             raise OperationError(self.name, f"wraps a callable, not a {type(self.legacy).__name__}")
-        self.signature = inspect.signature(self.legacy)
+        try:
+            self.signature = inspect.signature(self.legacy)
+        except (TypeError, ValueError):  # some that are written in C
+            raise OperationError(self.name, "the callable does not tell its parameters") from None
         self._check()
         if not self.idempotent and self.kind is not Kind.WRITE:
             raise OperationError(self.name, "idempotent=False is for writes: nothing else is done twice")
         plain = [p for p in self.signature.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
+        #: whether it takes whatever it is given by name
+        self.open = len(plain) < len(self.signature.parameters)
         self.parameters = tuple(p.name for p in plain if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD)
         self.defaults = {p.name: p.default for p in plain if p.default is not inspect.Parameter.empty}
         self.required = frozenset(p.name for p in plain if p.default is inspect.Parameter.empty)
-        #: so many positional arguments are all that there are: the usual call, and the quickest to name
-        self._all_positional = len(plain) if len(plain) == len(self.parameters) else -1
+        self.writes = self.kind is Kind.WRITE
+        self._count_positions(len(plain))
+
+    def _count_positions(self, of_parameters: int) -> None:
+        """Note what a call has whose arguments all stand in their places, the user's among them: most calls are so."""
+        self.defaults_last = tuple(self.defaults[name] for name in self.parameters if name in self.defaults)
+        #: so many arguments by position are all that there are; none may be passed by position alone, if any cannot be
+        self.most = len(self.parameters) if len(self.parameters) == of_parameters else -1
+        self.user_at = self.parameters.index(self.user) if self.user in self.parameters else -1
+        self.fewest = max(len(self.parameters) - len(self.defaults_last), self.user_at + 1)
 
     def _check(self) -> None:
         for parameter in self.signature.parameters.values():
             if parameter.kind in _UNNAMEABLE:
                 raise OperationError(self.name, f"parameter {parameter.name!r} has no name to be captured under")
-        if not 0 < len(self.name) <= LONGEST_NAME or "\0" in self.name or "|" in self.name:
-            raise OperationError(self.name[:80], f"a name has 1 to {LONGEST_NAME} characters, no NUL and no |")
-        if self.user not in self.signature.parameters:
-            raise OperationError(self.name, f"user={self.user!r} is no parameter of {self.legacy.__name__}")
-        if not isinstance(self.sample, int | float) or not 0 <= self.sample <= 1:
-            raise OperationError(self.name, "sample must be a number from 0 to 1")
+        if not isinstance(self.user, str) or self.user not in self.signature.parameters:
+            called = getattr(self.legacy, "__name__", type(self.legacy).__name__)
+            raise OperationError(self.name, f"user={self.user!r} is no parameter of {called}")
+        if not _is_number(self.sample) or not 0 <= self.sample <= 1:
+            raise OperationError(self.name, f"sample must be a number from 0 to 1, not {self.sample!r}")
         if self.kind is Kind.WRITE and self.sample != 1:
             raise OperationError(self.name, "writes can't be sampled: later reads depend on every one of them")
-        if self.timeout_s is not None and not self.timeout_s > 0:
-            raise OperationError(self.name, "timeout_s must be above 0")
+        if self.timeout_s is not None and not (_is_number(self.timeout_s) and 0 < self.timeout_s <= LONGEST_TIMEOUT_S):
+            problem = f"timeout_s must be above 0, at most {LONGEST_TIMEOUT_S:,} (seconds), or None"
+            raise OperationError(self.name, f"{problem}; not {self.timeout_s!r}")
 
     def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
         """Return a call's arguments by name, defaults filled in; None for a call that the callable will refuse."""
-        if not kwargs and len(args) == self._all_positional:
+        if not kwargs and len(args) == self.most:
             return dict(zip(self.parameters, args, strict=True))
         if len(args) > len(self.parameters):
             return None
         given = dict(zip(self.parameters, args, strict=False))
         named = {**self.defaults, **given, **kwargs}
-        return None if given.keys() & kwargs.keys() or not self.required <= named.keys() else named
+        wrong = given.keys() & kwargs.keys() or not self.required <= named.keys() or self._unknown(kwargs)
+        return None if wrong else named
+
+    def _unknown(self, names: Iterable[str]) -> bool:
+        return not self.open and any(name not in self.signature.parameters for name in names)
 
     def problem_with(self, args: dict[str, Any]) -> str | None:
         """Say why these named arguments cannot be passed; None where they can."""
@@ -120,6 +143,28 @@ class Binding:
     def is_async(self) -> bool:
         """Whether legacy is a coroutine function."""
         return inspect.iscoroutinefunction(self.legacy)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def checked_name(name: object) -> str:
+    """Return an operation's name as it is; raises OperationError for what is none."""
+    if not isinstance(name, str):
+        raise OperationError(name, f"a name is text, not a {type(name).__name__}")
+    if not 0 < len(name) <= LONGEST_NAME or "\0" in name or "|" in name:
+        raise OperationError(name[:80], f"a name has 1 to {LONGEST_NAME} characters, no NUL and no |")
+    return name
+
+
+def checked_rejects(name: str, rejects: object) -> tuple[type[BaseException], ...]:
+    """Return the exceptions by which a write says no: one class or several; raises OperationError for anything else."""
+    several = rejects if isinstance(rejects, list | tuple | set | frozenset) else (rejects,)
+    classes = tuple(each for each in several if isinstance(each, type) and issubclass(each, BaseException))
+    if len(classes) < len(several):
+        raise OperationError(name, f"rejects={rejects!r}; expected classes of exceptions")
+    return classes
 
 
 def _converted(value: Any, declared: Any) -> Any:

@@ -114,7 +114,7 @@ class Publisher(WakeUp):
                 thread = threading.Thread(target=self._run, name="gnomon-publisher", daemon=True)
                 with suppress(RuntimeError):  # the machine has no thread left: the next call tries again
                     thread.start()
-                    self._thread = thread
+                    self._thread, self.running = thread, True
                     atexit.register(self.close)
                     self._listener.start()
 
@@ -184,15 +184,27 @@ class Publisher(WakeUp):
 
     def _run(self) -> None:
         self._round()  # at once: until the first beat nobody knows that this process may be writing
+        busy = False
         while not self._closed:
             if self._doubtful and self._failures == 1:
                 log.info("gnomon.redis_is_back")
             elif self._failures:
                 self._stop.wait(min(LONGEST_BACKOFF_S, BEAT_S * self._failures))
-            elif self._event.wait(BEAT_S):
+            elif busy or self._doze():
                 self._stop.wait(GATHER_S)
             self._event.clear()
+            busy = self._buffer.waiting
             self._round()
+
+    def _doze(self) -> bool:
+        """Sleep until there is something to do, or a beat is due; False for the beat.
+
+        Where captures come all the time the thread looks for itself, and no live call has to wake it.
+        """
+        self.dozing = True
+        woken = self._buffer.waiting or self._event.wait(BEAT_S)  # looked at once more: it was not told before
+        self.dozing = False
+        return woken
 
     def _round(self) -> None:
         try:

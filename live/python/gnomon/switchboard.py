@@ -10,6 +10,7 @@ import redis
 from gnomon.connecting import connect
 from gnomon.errors import FlagError
 from gnomon.flags import (
+    LONGEST_USER,
     SHARE,
     SWITCHES,
     FlagDecision,
@@ -36,10 +37,15 @@ class Flags:
         self._state = state
         self._read = read  # sees that the flags are read in this process, and waits shortly for the first time
 
-    def for_user(self, user: str) -> dict[str, FlagDecision]:
-        """Return, for each flag, whether `user` is inside its rollout, why, and the phase; never raises."""
+    def for_user(self, user: object) -> dict[str, FlagDecision]:
+        """Return, for each flag, whether `user` is inside its rollout, why, and the phase; never raises.
+
+        What a live call would take for nobody (None, an id beyond 1,024 characters) is nobody here, and a number is
+        the user that its digits name.
+        """
         self._read()
-        return {flag: self._state.decide(flag, user) for flag in SWITCHES}
+        known = "" if user is None or len(str(user)) > LONGEST_USER else str(user)
+        return {flag: self._state.decide(flag, known) for flag in SWITCHES}
 
     def update_flags(self, **changes: Any) -> StoredFlags:
         """Store changed flags for every process; returns what is stored now.

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from gnomon.buffer import Buffer, CounterKey
-from gnomon.calling import call
+from gnomon.calling import current_call
 from gnomon.flags import LONGEST_USER
-from gnomon.hashing import LANE_SALT, lane_of, sampled, stable_hash
+from gnomon.hashing import sampled
 from gnomon.live_call import ENVELOPE_BYTES, LiveCall, Scribe, capture_id
 from gnomon.metrics import Tally
 from gnomon.serving import Outcome, System
-from gnomon.wire import NO_JSON_FORM, Kind, Phase, Raised, Side, encode_args, encode_value
+from gnomon.sides import MESSAGE_CHARS, bytes_of, raised_of, side_of
+from gnomon.wire import NO_JSON_FORM, Kind, Phase, Side, encode_args, encode_value
 
 if TYPE_CHECKING:
     from gnomon.flags import FlagState
@@ -25,9 +26,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gnomon")
 
-MESSAGE_CHARS: Final = 500  # of an exception's message; enough to compare, too little to carry a document
 FIRST_FLAGS_S: Final = 0.25  # the first write of a process waits so long for flags that were never read
-_INTERRUPTIONS: Final = frozenset({"CancelledError", "KeyboardInterrupt", "SystemExit", "GeneratorExit"})
 
 #: flag → what it switches on, in the words that developers look for
 _SERVICES: Final = {"enhanced_memory_enabled": "memory service", "enhanced_chat_client_enabled": "chat client"}
@@ -100,9 +99,36 @@ class Tap(NullTap):
     # --- before the call
 
     def begin(self, binding: "Binding", args: tuple[Any, ...], kwargs: dict[str, Any]) -> LiveCall | None:
-        """Take the snapshot of the arguments; None where the call is legacy's alone and not captured."""
+        """Take the snapshot of the arguments; None where the call is legacy's alone and not captured.
+
+        The usual call comes first: arguments by position, of an operation that is captured whole, while there is
+        nothing to decide about its user. It does what `_begin` does, in as few steps and objects as can be: between
+        two live calls caches grow cold, and then each step costs more than what it does.
+        """
         try:
-            live = self._begin(binding, args, kwargs)
+            flags, given = self._flags, len(args)
+            stored = flags.stored  # before what is decided by it: it may be newer than what the call is stamped with
+            if (
+                kwargs
+                or binding.name not in self._whole
+                or not flags.quiet
+                or not binding.fewest <= given <= binding.most
+                or type(user := args[binding.user_at]) is not str
+                or not 0 < len(user) <= LONGEST_USER
+                or current_call() is not None
+                or not self._wake.running
+                or (binding.writes and not flags.known)
+            ):
+                live = self._begin(binding, args, kwargs)
+            else:
+                every = args if given == binding.most else args + binding.defaults_last[given - binding.most :]
+                try:
+                    ordered = encode_args(every)
+                except NO_JSON_FORM:
+                    live = self._begin(binding, args, kwargs)
+                else:
+                    live = LiveCall(binding, user, self._lanes, stored.epoch, stored.version, ordered)
+                    self._buffer.begin(live)
         except Exception as error:  # the live call must not notice
             self._report("begin", error)
             live = None
@@ -112,19 +138,17 @@ class Tap(NullTap):
 
     def _begin(self, binding: "Binding", args: tuple[Any, ...], kwargs: dict[str, Any]) -> LiveCall | None:
         named = binding.named(args, kwargs)
-        if named is None or call() is not None:  # a wrong call, or one made by an enhanced callable
+        if named is None or current_call() is not None:  # a wrong call, or one made by an enhanced callable
             return None
         user = named.get(binding.user)
         if user is None or user == "":
             return None
         user = str(user)
         self._wake.start()
+        live = LiveCall(binding, user, self._lanes, self._flags.stored.epoch)
         if len(user) > LONGEST_USER:
-            mistaken = LiveCall(binding, user, stable_hash(LANE_SALT, user, self._lanes))  # remembered nowhere
-            mistaken.epoch = self._flags.stored.epoch
-            self._lost(mistaken, "oversize")
+            self._lost(live, "oversize")
             return None
-        live = LiveCall(binding, user, lane_of(user, self._lanes))
         self._route(live)
         captured = live.phase is not Phase.RETIRED and (binding.name in self._whole or self._samples(live))
         if not captured and live.alone:
@@ -203,7 +227,7 @@ class Tap(NullTap):
         if live is not None and live.captured:
             live.move(Phase.SHADOW, willing=False)  # nothing is invoked live
             try:
-                if self._keep_alone(live, side, _bytes_of(side), recorded=True):
+                if self._keep_alone(live, side, bytes_of(side), recorded=True):
                     self.tally.add("captured", "eligible")
             except Exception as error:
                 self._lose(live, error)
@@ -215,7 +239,8 @@ class Tap(NullTap):
         size_bytes += ENVELOPE_BYTES + len(live.args)
         first = self._buffer.offer(live, size_bytes, side, recorded=recorded) if size_bytes <= self._largest else None
         if first:
-            self._wake.set()
+            if self._wake.dozing:
+                self._wake.set()
         elif first is None:
             counter = self._wake.refusal if size_bytes <= self._largest else "oversize"
             self._drop(live, counter, called=not recorded)
@@ -286,7 +311,7 @@ class Tap(NullTap):
             self._drop(live, "unserialisable")
             return
         sides = {outcome.system: side_of(outcome, live.binding.rejects) for outcome in live.asked if outcome.asked}
-        size_bytes = ENVELOPE_BYTES + len(live.args) + sum(_bytes_of(side) for side in sides.values())
+        size_bytes = ENVELOPE_BYTES + len(live.args) + sum(bytes_of(side) for side in sides.values())
         legacy, enhanced = sides.get(System.LEGACY, msgspec.UNSET), sides.get(System.ENHANCED, msgspec.UNSET)
         fits = size_bytes <= self._largest
         first = self._buffer.offer(live, size_bytes, legacy, enhanced, answer.system) if fits else None
@@ -294,7 +319,7 @@ class Tap(NullTap):
             self._drop(live, self._wake.refusal if fits else "oversize")
             return
         self.tally.add("captured", "eligible")
-        if first:
+        if first and self._wake.dozing:
             self._wake.set()
 
     # --- losses, each in its place
@@ -338,6 +363,8 @@ class WakeUp:
     """What the tap needs of the publisher; this one does nothing."""
 
     producer = "0"
+    running = False  #: whether the daemon thread runs
+    dozing = False  #: whether it has to be told that there is something to publish
     refusal = "publish_failed"
 
     def start(self) -> None:
@@ -367,36 +394,8 @@ class HourlyBudget:
         return self._spent <= self._allowed
 
 
-def side_of(outcome: Outcome, rejects: tuple[type[BaseException], ...]) -> Side:
-    """Return what an invoked side did as it is captured."""
-    context = tuple(map(_plain, outcome.context))
-    if outcome.error is not None:
-        return Side(outcome.duration_us, raised=raised_of(outcome.error, rejects), context=context)
-    return Side(outcome.duration_us, returned=msgspec.Raw(encode_value(outcome.value)), context=context)
-
-
 def _answers(binding: "Binding") -> tuple[str, ...]:
     return () if binding.kind is Kind.WRITE else ("answers",)
-
-
-def _bytes_of(side: Side) -> int:
-    returned = 0 if side.returned is msgspec.UNSET else len(side.returned)
-    return returned + MESSAGE_CHARS + sum(map(len, side.context))
-
-
-def raised_of(error: BaseException, rejects: tuple[type[BaseException], ...] = ()) -> Raised:
-    """Return an exception as data, its message shortened."""
-    name = type(error).__name__
-    try:
-        message = _plain(error)[:MESSAGE_CHARS]
-    except Exception:  # an exception that cannot say what it is
-        message = ""
-    return Raised(name, message, interrupted=name in _INTERRUPTIONS, rejected=isinstance(error, rejects))
-
-
-def _plain(said: object) -> str:
-    """Return text that UTF-8 has bytes for: a lone surrogate, as in the name of a file, would cost the capture."""
-    return str(said).encode("utf-8", "replace").decode()
 
 
 def _kind_of(outcome: Outcome) -> str:

@@ -41,7 +41,8 @@ from gnomon.invoking import Invoker, _legacy, _legacy_async
 from gnomon.live_call import LiveCall, capture_id
 from gnomon.serving import Outcome, System
 from gnomon.settings import ClientSettings
-from gnomon.tap import NullTap, side_of
+from gnomon.sides import side_of
+from gnomon.tap import NullTap
 from gnomon.wire import NO_JSON_FORM, Kind, Phase, Side, encode_args
 
 if TYPE_CHECKING:
@@ -142,24 +143,24 @@ def _judge_inline(client: Gnomon, findings: Findings, comparators: ModuleType) -
     client.invoker = _InlineInvoker()
 
 
-class _Trial(LiveCall):
+class _Trial(LiveCall, kw_only=True):
     """A call that both systems are asked for; `legacy` is what legacy did, kept before enhanced could change it."""
 
-    __slots__ = ("at", "legacy", "unfair")
+    at: datetime
+    legacy: Side | None = None
+    unfair: str = ""  #: why enhanced is not asked
 
-    def __init__(self, binding: "Binding", user: str, number: int) -> None:
-        super().__init__(binding, user, lane=0)
-        self.move(Phase.DUAL, willing=True)
-        self.alone = False
-        self.number = number
-        self.started_ns = time.monotonic_ns()
-        self.at = datetime.now(UTC)
-        self.legacy: Side | None = None
-        self.unfair = ""  #: why enhanced is not asked
+    @classmethod
+    def begun(cls, binding: "Binding", user: str, number: int) -> "_Trial":
+        """Begin one now."""
+        return cls(
+            binding, user, 1, number=number, started_ns=time.monotonic_ns(), phase=Phase.DUAL, willing=True,
+            alone=False, at=datetime.now(UTC),
+        )  # fmt: skip
 
     def keep(self, legacy: Outcome) -> None:
         """Take the snapshot of what legacy did, and decide whether comparing would be fair."""
-        self.asked.append(legacy)
+        self.asked += (legacy,)
         try:
             self.legacy = side_of(legacy, self.binding.rejects)
         except NO_JSON_FORM:
@@ -201,7 +202,7 @@ class _InlineTap(NullTap):
         user = named.get(binding.user)
         if user is None or user == "":
             return None
-        trial = _Trial(binding, str(user), next(self._numbers))
+        trial = _Trial.begun(binding, str(user), next(self._numbers))
         with contextlib.suppress(*NO_JSON_FORM):
             trial.args = msgspec.Raw(encode_args(named))
         return trial
@@ -268,7 +269,7 @@ class _InlineInvoker(Invoker):
         legacy = _legacy(live.binding.legacy, args, kwargs)
         live.keep(legacy)
         if live.comparable:
-            live.asked.append(self._enhanced(tap, live, args, kwargs))
+            live.asked += (self._enhanced(tap, live, args, kwargs),)
         return self._answer(tap, live, legacy)
 
     async def serve_async(self, tap: NullTap, live: LiveCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -277,7 +278,7 @@ class _InlineInvoker(Invoker):
         legacy = await _legacy_async(live.binding.legacy, args, kwargs)
         live.keep(legacy)
         if live.comparable:
-            live.asked.append(await self._enhanced_async(tap, live, args, kwargs))
+            live.asked += (await self._enhanced_async(tap, live, args, kwargs),)
         return self._answer(tap, live, legacy)
 
     def _enhanced(self, tap: NullTap, live: LiveCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outcome:

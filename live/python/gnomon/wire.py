@@ -5,7 +5,7 @@ data, whoever wrote it.
 """
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal
 
@@ -57,7 +57,7 @@ class Raised(msgspec.Struct, frozen=True, omit_defaults=True):
     rejected: bool = False
 
 
-class Side(msgspec.Struct, frozen=True, omit_defaults=True):
+class Side(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """What one side did live: exactly one of `returned` and `raised`, and how long it took.
 
     `context` is what an enhanced chat was given to draw on.
@@ -68,9 +68,10 @@ class Side(msgspec.Struct, frozen=True, omit_defaults=True):
     raised: Raised | msgspec.UnsetType = msgspec.UNSET
     context: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        if (self.returned is msgspec.UNSET) == (self.raised is msgspec.UNSET):
-            raise ValueError("a side returned or raised, one of the two")
+    @property
+    def whole(self) -> bool:
+        """Whether it returned or raised, one of the two; asked of what was read, for a check costs a live call."""
+        return (self.returned is msgspec.UNSET) != (self.raised is msgspec.UNSET)
 
 
 class Capture(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -110,18 +111,12 @@ NO_JSON_FORM: Final = (TypeError, ValueError, OverflowError, RecursionError)
 _encoder = msgspec.json.Encoder()
 # what a side returned: sets have no order of their own, so they are given one
 _value_encoder = msgspec.json.Encoder(order="deterministic")
+#: encodes a returned value; raises `NO_JSON_FORM`. The encoder's own method: both are called on the live path
+encode_value: Final[Callable[[Any], bytes]] = _value_encoder.encode
+#: encodes arguments, by name or in their order
+encode_args: Final[Callable[[dict[str, Any] | tuple[Any, ...]], bytes]] = _encoder.encode
 _decoder = msgspec.json.Decoder(Capture)
 _header_decoder = msgspec.json.Decoder(_Header)
-
-
-def encode_value(value: Any) -> bytes:
-    """Encode a returned value; raises what msgspec raises where it has no JSON form."""
-    return _value_encoder.encode(value)
-
-
-def encode_args(args: dict[str, Any]) -> bytes:
-    """Encode arguments by name, in the order given."""
-    return _encoder.encode(args)
 
 
 def encode(capture: Capture) -> bytes:
@@ -137,6 +132,8 @@ def decode(line: bytes) -> Capture:
         raise WireError(_why_unreadable(line)) from None
     if capture.v != VERSION:
         raise WireError("unknown_version")
+    if not all(side is msgspec.UNSET or side.whole for side in (capture.legacy, capture.enhanced)):
+        raise WireError("malformed")
     return capture
 
 
