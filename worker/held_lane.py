@@ -23,10 +23,10 @@ from worker.journal import Journal
 from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore
 from worker.looking import Look
-from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span, Writer, producer_of
+from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span
 from worker.replay import COMPARED, superseded
 from worker.retries import Retries
-from worker.selection import Due, Selection, captures_of, select, with_doubt, with_fairness
+from worker.selection import Selection, began_by, captures_of, last_writes, select, with_doubt, with_fairness
 from worker.standings import LaneStandings, since_of
 from worker.unreadable import unreadable
 
@@ -245,7 +245,7 @@ class HeldLane:
     def _writes_before(self, selection: Selection, error_us: int) -> dict[str, list[Span]]:
         """Return the last writes that are done already, of users with a call that was under way at the last cut."""
         last_us = self.position.cut[0] + error_us
-        users = [user for user, dues in selection.by_user.items() if any(_began_by(due, last_us) for due in dues)]
+        users = [user for user, dues in selection.by_user.items() if any(began_by(due, last_us) for due in dues)]
         return {user: self.done_writes.spans(user_digest(user)) for user in users}
 
     # --- replaying → settling → idle
@@ -347,7 +347,7 @@ class HeldLane:
         *,
         set_back_us: int | None = None,
     ) -> None:
-        done = _last_writes(selection)
+        done = last_writes(selection)
         floor_us = selection.after.cut[0] - LONGEST_US
         self.lanes.before_commit(self.number, done, floor_us)
         told = self.lanes.senders.changed([self.number])
@@ -393,23 +393,3 @@ class HeldLane:
     def release(self) -> bool:
         """Give the lane back; True where somebody must be asked to drain what is left."""
         return self.lanes.release(self.number, self.token, aside=self._aside)
-
-
-def _began_by(due: Due, moment_us: int) -> bool:
-    capture = due.item.capture
-    return capture is not None and capture.kind is not Kind.WRITE and capture.start <= moment_us
-
-
-def _last_writes(selection: Selection) -> dict[Writer, int]:
-    """Return the ends of the last writes of each user and process; dues lie in the order of their ends."""
-    done: dict[Writer, int] = {}
-    for user, dues in selection.by_user.items():
-        ends = {
-            producer_of(due.item.capture.id): due.item.capture.end
-            for due in dues
-            if due.item.capture is not None and due.item.capture.kind is Kind.WRITE
-        }
-        if ends:
-            digest = user_digest(user)
-            done |= {(digest, producer): end for producer, end in ends.items()}
-    return done

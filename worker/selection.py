@@ -11,10 +11,11 @@ from typing import Literal
 
 import msgspec
 
+from gnomon.hashing import user_digest
 from gnomon.wire import Capture, Kind
 from ledger import Position
 from worker.entries import EntryId, LaneEntry, LaneItem
-from worker.overlaps import Overlaps, Span, is_long
+from worker.overlaps import Overlaps, Span, Writer, is_long, producer_of
 
 Unfair = Literal["", "concurrent", "superseded", "causal"]
 
@@ -166,3 +167,24 @@ def _trim(entries: list[LaneEntry], held: list[LaneEntry]) -> tuple[EntryId, int
         return None
     ms, seq = gone[-1].id
     return (oldest or (ms, seq + 1), gone[-1].appended)
+
+
+def began_by(due: Due, moment_us: int) -> bool:
+    """Tell whether a read or generate call began at or before a moment."""
+    capture = due.item.capture
+    return capture is not None and capture.kind is not Kind.WRITE and capture.start <= moment_us
+
+
+def last_writes(selection: Selection) -> dict[Writer, int]:
+    """Return the ends of the last writes of each user and process; dues lie in the order of their ends."""
+    done: dict[Writer, int] = {}
+    for user, dues in selection.by_user.items():
+        ends = {
+            producer_of(due.item.capture.id): due.item.capture.end
+            for due in dues
+            if due.item.capture is not None and due.item.capture.kind is Kind.WRITE
+        }
+        if ends:
+            digest = user_digest(user)
+            done |= {(digest, producer): end for producer, end in ends.items()}
+    return done

@@ -21,6 +21,7 @@ from tests.chaos.traffic import ADD, Planned, Wish, plan
 DEPTH = 10_000
 CALLS = {False: application.look, True: application.add}
 LOOK_S = 0.1
+SLOWEST_S = 0.08  # between two calls: every lane must still get some, or nobody could tell how far it is
 FLUSH_S = 20.0
 
 
@@ -83,7 +84,7 @@ class Traffic(threading.Thread):
         self.join()
 
     def slow_down(self) -> None:
-        self._period_s *= 2
+        self._period_s = min(2 * self._period_s, SLOWEST_S)
 
 
 class Stalls(threading.Thread):

@@ -166,23 +166,6 @@ def test_entries_are_read_oldest_first_from_anywhere(store, append):
     assert store.read(LANE, everything[2].id, 10).entries == []
 
 
-def test_who_no_longer_holds_a_lane_takes_nothing_out_of_it(store, append, server, keys):
-    """Redis may have lost everything since, and have given the same ids again."""
-    append(*((1, pack([line(end)])) for end in (10, 20, 30)))
-    entries = store.read(LANE, (0, 0), 10).entries
-    token = store.lease(LANE)
-    server.delete(keys.lane(LANE).lease)
-    store.trim(LANE, token, entries[2].id, entries[1].appended)
-    assert not store.remove(LANE, token, entries)
-    assert store.read(LANE, (0, 0), 10).entries == entries
-    token = store.lease(LANE)
-    assert store.remove(LANE, token, entries[1:])
-    assert store.read(LANE, (0, 0), 10).entries == entries[:1]
-    assert not server.hget(keys.lane(LANE).state, "trimmed")
-    assert store.remove(LANE, token, entries[:1])
-    assert int(server.hget(keys.lane(LANE).state, "trimmed")) == entries[0].appended
-
-
 def test_bytes_appended_and_trimmed_add_up(store, append, server, keys):
     """What is trimmed makes room under the lane's cap; trimming again, or less, takes nothing back."""
     payloads = [pack([line(end)]) for end in (10, 20, 30)]

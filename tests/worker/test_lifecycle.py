@@ -74,7 +74,7 @@ def test_a_worker_that_is_asked_to_stop_hands_its_lanes_back(application, worker
     calls = called(application, *(f"user {number}" for number in range(12)))
     assert eventually(lambda: any(server.exists(keys.lane(lane).lease) for lane in LANES))
     os.kill(first.pid, signal.SIGTERM)
-    assert psutil.Process(first.pid).wait(20) == 0 if psutil.pid_exists(first.pid) else True
+    assert psutil.Process(first.pid).wait(60) == 0 if psutil.pid_exists(first.pid) else True
     assert not any(server.exists(keys.lane(lane).lease) for lane in LANES)
     workers()
     assert eventually(lambda: done(ledger) == calls)

@@ -17,7 +17,7 @@ from ledger import Ledger
 pytestmark = pytest.mark.slow
 
 MODULE = "notes_for_a_worker"
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0  # four starts of a process, on a machine with other things to do
 APPLICATION = """
 import os, threading, redis
 from gnomon import Gnomon, call

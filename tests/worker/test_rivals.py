@@ -152,3 +152,22 @@ def test_a_fenced_error_is_no_crash(notes, client, make_drain, monkeypatch, ledg
     counts = make_drain().run(0)
     assert counts["fenced"] == 1
     assert 0 < counts["match"] < calls
+
+
+def test_who_no_longer_holds_a_lane_takes_nothing_out_of_it(store, make_producer, server, keys):
+    """Redis may have lost everything since, and have given the same ids again."""
+    producer, names = make_producer("p"), keys.lane(1)
+    for number in range(3):
+        producer.append(1, ("0f0f", 1, b"line %d" % number))
+    entries = store.read(1, (0, 0), 10).entries
+    token = store.lease(1)
+    server.delete(names.lease)
+    store.trim(1, token, entries[2].id, entries[1].appended)
+    assert not store.remove(1, token, entries)
+    assert store.read(1, (0, 0), 10).entries == entries
+    token = store.lease(1)
+    assert store.remove(1, token, entries[1:])
+    assert store.read(1, (0, 0), 10).entries == entries[:1]
+    assert not server.hget(names.state, "trimmed")
+    assert store.remove(1, token, entries[:1])
+    assert int(server.hget(names.state, "trimmed")) == entries[0].appended
