@@ -29,7 +29,7 @@ MOST_VARIABLE: Final = "BENCH_CAPTURES"
 _MOST: Final = 1_000_000
 _STEP: Final = 2_500  # captures a sample: some 0.2 s of processor time, which the system counts in steps of 0.01 s
 _AHEAD: Final = 5_000  # captures that the live process may be ahead of the workers: they never run dry
-_WARM_UP: Final = 2_500
+_WARM_UP: Final = 10_000  # imports, caches, statements
 _LANES: Final = (16, 64, 256)
 _LANE_USERS: Final = 1_024  # four a lane where there are most lanes
 
@@ -66,10 +66,10 @@ class _Sample:
 
 
 def _captures(quick: bool) -> Result:  # noqa: FBT001 — as every benchmark's
-    most = 2 * _STEP if quick else asked()
+    most, warm_up = (2 * _STEP, _STEP) if quick else (asked(), _WARM_UP)
     with _valkey() as (folder, redis_url), _ours(folder, redis_url, "captures") as own:
-        samples = list(_sampled(own, most))
-        _check(own, _WARM_UP + most)
+        samples = list(_sampled(own, most, warm_up))
+        _check(own, warm_up + most)
     rounds, told = Rounds(), windows(most)
     for window in told:
         _tell(window, samples, rounds)
@@ -93,27 +93,27 @@ def asked() -> int:
     return int(text)
 
 
-def _sampled(own: Ours, most: int) -> Iterator[_Sample]:
+def _sampled(own: Ours, most: int, warm_up: int) -> Iterator[_Sample]:
     """Make the calls, and yield a sample about every step; the workers go on meanwhile."""
     with own.calling() as make:
-        make(range(_WARM_UP), USERS)
-        wait_for(own.done, _WARM_UP)
-        last = _sample(own)
+        make(range(warm_up), USERS)
+        wait_for(own.done, warm_up)
+        last = _sample(own, warm_up)
         yield last
-        for start in range(_WARM_UP, _WARM_UP + most, _STEP):
-            make(range(start, min(start + _STEP, _WARM_UP + most)), USERS)
+        for start in range(warm_up, warm_up + most, _STEP):
+            make(range(start, min(start + _STEP, warm_up + most)), USERS)
             wait_for(own.done, start - _AHEAD)
-            if own.done() - _WARM_UP - last.done >= _STEP:
-                yield (last := _sample(own))
-    wait_for(own.done, _WARM_UP + most)
-    yield _sample(own)
+            if own.done() - warm_up - last.done >= _STEP:
+                yield (last := _sample(own, warm_up))
+    wait_for(own.done, warm_up + most)
+    yield _sample(own, warm_up)
 
 
-def _sample(own: Ours) -> _Sample:
+def _sample(own: Ours, warm_up: int) -> _Sample:
     cpu, memory = cpu_s(own.worker), memory_mib(own.worker)
     if cpu is None or memory is None:
         raise BenchError("this system does not tell what processes use: there is no /proc")
-    return _Sample(own.done() - _WARM_UP, cpu, memory)
+    return _Sample(own.done() - warm_up, cpu, memory)
 
 
 def _tell(window: Window, samples: list[_Sample], rounds: Rounds) -> None:

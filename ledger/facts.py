@@ -96,7 +96,7 @@ class KeptDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
         )
 
 
-class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What came of one capture."""
 
     capture_id: str

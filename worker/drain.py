@@ -124,7 +124,8 @@ class Drain:
         with self._pool.quiet():
             self._begin()
             self._take_further()
-        self._wait([held for held in self._held.values() if not held.replaying])
+        enough = self._in_flight >= IN_FLIGHT  # then nothing is begun before somebody is through
+        self._wait([held for held in self._held.values() if held.settling or not (held.busy or enough)])
         with self._pool.quiet():
             self._settle()
 
@@ -174,9 +175,12 @@ class Drain:
         for held in sorted(idle, key=lambda held: held.idle_since):
             if in_flight >= IN_FLIGHT:
                 break
+            if not self._has(held):
+                continue
             with self._fencing(held):
                 self._begin_one(held)
                 in_flight += held.fanout.running
+            self._keep()
 
     def _take_further(self) -> None:
         """Take lanes that nobody holds, and begin with them, until there is enough to replay."""
@@ -189,6 +193,10 @@ class Drain:
             with self._fencing(held):
                 self._begin_one(held)
                 in_flight += held.fanout.running
+            self._keep()
+
+    def _has(self, held: HeldLane) -> bool:
+        return self._held.get(held.number) is held
 
     def _find_ready(self) -> bool:
         """Tell whether lanes are known that are worth a try."""
@@ -232,10 +240,11 @@ class Drain:
         now = time.monotonic()
         settling = [held for held in self._held.values() if held.settling and held.look_at <= now]
         look = self._look_again() if settling else None  # after their replays, before the next batches are read
-        for held in settling:
+        for held in filter(self._has, settling):
             with self._fencing(held):
                 if look and not held.settle(look):
                     held.look_at = now + IDLE_S
+            self._keep()
         self._keep()
 
     def _see_through(self) -> None:
@@ -254,6 +263,7 @@ class Drain:
             held.fanout.abandoned = 0
 
     def _keep(self) -> None:
+        """Extend the leases that are to be; asked after each lane, for on a busy machine any may take long."""
         if time.monotonic() - self._kept < KEEP_S:
             return
         self._kept = time.monotonic()

@@ -1,5 +1,6 @@
 """What one worker process needs to drain and sweep: connections, operations, threads; made at the first task."""
 
+import gc
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -123,6 +124,7 @@ def engine() -> Engine:
     global _engine  # noqa: PLW0603 — one for a process is the point
     if _engine is None:
         _engine = Engine(settings())
+        gc.freeze()  # what it has loaded, such as SQLAlchemy, lives as long as the process
     return _engine
 
 

@@ -30,7 +30,9 @@ from worker.selection import Selection, began_by, captures_of, last_writes, sele
 from worker.standings import LaneStandings, since_of
 from worker.unreadable import unreadable
 
-READ_ENTRIES: Final = 64  # about 500 captures of busy traffic: one commit of 5 to 10 ms
+READ_ENTRIES: Final = 64  # in one go: at most 16 MB of packs
+READ_CAPTURES: Final = 512  # then there is enough for one commit, of 5 ms; in quiet traffic an entry holds one
+READ_BYTES: Final = 8 * 1024 * 1024  # or then, where captures are large
 BATCH_CAPTURES: Final = 2_000  # a commit of 0.1 s; what a watermark held back for long comes in several
 EXTEND_S: Final = 2.0
 FOREVER_US: Final = 2**62
@@ -199,12 +201,15 @@ class HeldLane:
         Bounded by the lane's byte cap alone: while a watermark holds everything back, only the end of the stream shows
         how far it may go.
         """
+        captures = size_bytes = 0
         while True:
             page = self.lanes.read(self.number, self.entries.last, READ_ENTRIES)
             self.entries.take(page.entries)
             if len(page.entries) < READ_ENTRIES:
                 return wanted_us, page.gaps
-            if self.entries.disordered:
+            captures += sum(len(entry.items) for entry in page.entries)
+            size_bytes += sum(len(item.line) for entry in page.entries for item in entry.items)
+            if self.entries.disordered or (captures < READ_CAPTURES and size_bytes < READ_BYTES):
                 continue
             # entries are left unread: below the promise that the newest one read carries, none of them can lie
             promised = min(wanted_us, self.entries.watermark - error_us)

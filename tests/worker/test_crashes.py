@@ -121,6 +121,7 @@ def test_whatever_goes_wrong_the_figures_are_the_same(
 ):
     """Workers die at random places, the threads of some go on: still the same verdicts, once each."""
     monkeypatch.setattr(held_lane, "READ_ENTRIES", 2)
+    monkeypatch.setattr(held_lane, "READ_CAPTURES", 1)
     monkeypatch.setattr(held_lane, "BATCH_CAPTURES", 7)
     monkeypatch.setattr(draining.Drain, "_hand_back", lambda self: None)
     monkeypatch.setattr(attempts, "MOST", 10**6)  # workers die so often here that chance alone would park some

@@ -91,9 +91,10 @@ def test_an_idle_lane_is_given_back_at_once(make_drain, clean, hints):
 
 @pytest.mark.parametrize("flushed", [True, False], ids=["appended in turns", "appended at once"])
 def test_a_backlog_of_many_pages_is_drained_without_a_late_one(
-    make_client, make_drain, application, sums, clean, server, keys, flushed
+    make_client, make_drain, application, sums, clean, server, keys, flushed, monkeypatch
 ):
     """One lane, users of two processes mixed in every order, far more entries than are read in one go."""
+    monkeypatch.setattr(held_lane, "READ_CAPTURES", 1)
     users = [f"u{n}" for n in range(40 if flushed else 200)]
     clients = [make_client(GNOMON_LANES="1") for _ in range(2)]
     notes = application(*clients)
@@ -107,6 +108,23 @@ def test_a_backlog_of_many_pages_is_drained_without_a_late_one(
     notes.end()
     assert make_drain(client=clients[0], threads=8).run(0)["match"] == calls
     assert sums().outcomes == Counter(match=calls)
+    clean()
+
+
+def test_entries_of_one_capture_are_read_until_there_is_enough_for_a_commit(
+    make_client, make_drain, application, sums, clean, monkeypatch
+):
+    """Quiet traffic, an entry a call: no more commits than busy traffic makes."""
+    commits, committed = [], held_lane.HeldLane._commit
+    monkeypatch.setattr(
+        held_lane.HeldLane, "_commit", lambda *args, **more: commits.append(args[-1]) or committed(*args, **more)
+    )
+    client = make_client(GNOMON_LANES="1")
+    notes = application(client)
+    calls = sum(notes.converse(users=[f"u{n}-{m}" for m in range(10)], turns=1) * client.flush(5) for n in range(15))
+    notes.end()
+    assert make_drain(client=client).run(0)["match"] == calls
+    assert [len(findings) for findings in commits] == [calls]
     clean()
 
 
@@ -172,6 +190,7 @@ def test_more_than_can_be_read_in_one_go_may_lie_above_a_watermark(
 ):
     """However much arrived while a watermark stood still, it is replayed once the watermark moves on."""
     monkeypatch.setattr(held_lane, "READ_ENTRIES", 8)
+    monkeypatch.setattr(held_lane, "READ_CAPTURES", 1)
     seconds, micros = server.time()
     someone(seconds * 1_000_000 + micros)
     calls = sum(notes.converse(users=USERS, turns=1) * client.flush(5) for _ in range(12))

@@ -381,6 +381,44 @@ def test_the_judge_is_told_the_call_and_the_context(replayed, monkeypatch):
     assert observed.duration_ms >= 0
 
 
+# --- the same to the byte
+
+
+def test_answers_that_are_the_same_to_the_byte_are_not_read(replayed, monkeypatch):
+    """Nobody is asked to judge them."""
+    monkeypatch.setattr(replay, "judge", never)
+    memories = [{"id": n, "text": "hello", "tags": {"b": 1, "a": 2}} for n in range(10)]
+    found = replayed(lambda user: memories, legacy=returned(memories))
+    assert (found.outcome, found.enhanced_returned, found.reason) == (Outcome.MATCH, True, "")
+
+
+@pytest.mark.parametrize("kind", ["read", "write", "generate"])
+def test_the_same_to_the_byte_and_beyond_a_fence_is_judged_as_ever(replayed, kind):
+    """Too deep: equal or not, nobody can tell in time."""
+    deep: list = []
+    for _ in range(80):
+        deep = [deep]
+    assert replayed(lambda user: deep, legacy=returned(deep), kind=kind).outcome == Outcome.INCONCLUSIVE
+
+
+def test_what_legacy_returned_is_the_same_each_time_that_it_is_asked_for(replayed):
+    """Enhanced may look at it twice."""
+    seen = []
+    replayed(lambda user: seen.extend([call().origin, call().origin]), legacy=returned({"id": 1}))
+    assert seen[0] == {"id": 1}
+    assert seen[0] is seen[1]
+
+
+@pytest.mark.parametrize(
+    "legacy", [raised("RefusedError", "no", rejected=True), returned(None)], ids=["raised", "None"]
+)
+def test_where_legacy_returned_nothing_there_is_no_origin(replayed, legacy):
+    """None stands for both."""
+    seen = []
+    replayed(lambda user: seen.append(call().origin), legacy=legacy, kind="write", op="note.save")
+    assert seen == [None]
+
+
 # --- async
 
 
@@ -428,6 +466,38 @@ def test_an_async_enhanced_that_raises_has_failed(replayed, error):
         raise error
 
     assert replayed(enhanced, legacy=returned(1)).outcome == Outcome.FAILED
+
+
+def test_what_an_async_enhanced_keeps_lives_from_call_to_call(replayed):
+    """A client with connections belongs to one event loop: a thread has one for all its replays."""
+    loops = []
+
+    async def enhanced(user):
+        loops.append(asyncio.get_running_loop())
+        return 1
+
+    for _ in range(2):
+        assert replayed(enhanced, legacy=returned(1), op=f"note.{len(loops)}").outcome == Outcome.MATCH
+    assert loops[0] is loops[1]
+
+
+def test_what_an_async_enhanced_leaves_running_ends_with_it(replayed):
+    """The next replay has the loop to itself."""
+    ended, tasks = threading.Event(), []
+
+    async def background():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            ended.set()
+
+    async def enhanced(user):
+        tasks.append(asyncio.create_task(background()))
+        await asyncio.sleep(0)
+        return 1
+
+    assert replayed(enhanced, legacy=returned(1)).outcome == Outcome.MATCH
+    assert ended.is_set()
 
 
 def test_replays_side_by_side_see_their_own_call(client):

@@ -1,0 +1,86 @@
+"""The replay threads let their drain go first, and tell it what is through."""
+
+import threading
+import time
+
+import pytest
+
+from worker import coroutines, pool
+from worker.pool import ReplayPool
+
+PATIENCE_S = 5.0
+
+
+class Work:
+    """Something to run in a thread of the pool."""
+
+    given_up = False
+
+    def __init__(self, run) -> None:
+        self._run = run
+
+    def __call__(self):
+        return self._run()
+
+
+@pytest.fixture
+def replays():
+    made = ReplayPool(2)
+    yield made
+    made.close()
+
+
+def test_between_two_replays_a_thread_waits_while_there_is_quiet(replays, monkeypatch):
+    """It goes on once the outermost block has ended."""
+    monkeypatch.setattr(pool, "QUIET_S", PATIENCE_S)
+    ways: list[bool] = []
+    with replays.quiet():
+        future = replays.submit(Work(lambda: (replays.make_way(), ways.append(True))))
+        with replays.quiet():
+            pass
+        assert ways == []
+    future.result(PATIENCE_S)
+    assert ways == [True]
+
+
+def test_quiet_lasts_so_long_and_no_longer(replays, monkeypatch):
+    """A drain that waits for another process holds up nobody."""
+    monkeypatch.setattr(pool, "QUIET_S", 0.02)
+    with replays.quiet():
+        replays.submit(Work(replays.make_way)).result(PATIENCE_S)
+
+
+def test_without_quiet_nobody_waits(replays):
+    """Also after a block that an error ended."""
+    with pytest.raises(RuntimeError), replays.quiet():
+        raise RuntimeError
+    began = time.monotonic()
+    replays.make_way()
+    assert time.monotonic() - began < pool.QUIET_S
+
+
+def test_what_comes_to_its_end_is_news(replays):
+    """Before anybody waits for it, too; then it is no news any more."""
+    replays.submit(Work(lambda: 1)).result(PATIENCE_S)
+    began = time.monotonic()
+    replays.await_news(PATIENCE_S)
+    assert time.monotonic() - began < PATIENCE_S
+    replays.await_news(0.0)
+    assert not replays._news.is_set()
+
+
+def test_a_threads_event_loop_ends_with_it():
+    """Nothing is left open."""
+    loops = []
+
+    async def loop() -> None:
+        import asyncio
+
+        loops.append(asyncio.get_running_loop())
+
+    made = ReplayPool(1)
+    made.submit(Work(lambda: coroutines.finish(loop(), 1.0))).result(PATIENCE_S)
+    [thread] = [one for one in threading.enumerate() if one.name == "gnomon-replay"]
+    made.close()
+    thread.join(PATIENCE_S)
+    assert loops[0].is_closed()
