@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, CursorResult, case, func, or_, update
 
-from comparators import wildcard
+from comparators import Severity, wildcard
 from ledger import accounts, parked
 from ledger.engine import FencedError
 from ledger.facts import COUNTED, GRAVITY, CallsKey, Failure, Finding, KeptDifference, LaneCommit, Outcome
@@ -122,9 +122,11 @@ def _counted(findings: Iterable[Finding], key_of: Any) -> list[dict[str, Any]]:
         counts[finding.outcome] += 1
         if finding.outcome is Outcome.EXCLUDED and finding.enhanced_returned:
             counts["excluded_returned"] += 1
+        if finding.outcome is Outcome.DIVERGED and finding.severity is Severity.CRITICAL:
+            counts["diverged_critical"] += 1
         if finding.outcome is Outcome.FAILED:
             counts[failed_as(finding.failure or Failure.ERROR)] += 1
-    names = [*map(str, COUNTED), "excluded_returned", *map(failed_as, Failure)]
+    names = [*map(str, COUNTED), "excluded_returned", "diverged_critical", *map(failed_as, Failure)]
     return [{**dict(key), **{name: counts[name] for name in names}} for key, counts in sums.items()]
 
 
