@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, CursorResult, case, func, or_, update
+from sqlalchemy import Connection, CursorResult, func, update
 
 from comparators import Severity, wildcard
-from ledger import accounts, parked
+from ledger import accounts, paired, parked
 from ledger.engine import FencedError
 from ledger.facts import COUNTED, GRAVITY, CallsKey, Failure, Finding, KeptDifference, LaneCommit, Outcome
 from ledger.models import (
@@ -28,14 +28,10 @@ from ledger.models import (
     UserRow,
 )
 from ledger.standings import Standing
+from ledger.texts import graver, storable
 from ledger.upsert import add_new, add_up, insert, put
 
 RECORDED = (Outcome.DIVERGED, Outcome.FAILED)  # what people review; the rest is counted
-
-
-def storable(text: str, length: int) -> str:
-    """Return text as every database takes it: no NUL, no lone surrogate, no longer than its column."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")[:length]
 
 
 def write(connection: Connection, commit: LaneCommit) -> int:
@@ -58,6 +54,7 @@ def write(connection: Connection, commit: LaneCommit) -> int:
     kept = [finding for finding in findings if finding.outcome is Outcome.PARKED]
     add_new(connection, ParkedRow, [_parked(commit.lane, finding) for finding in kept if not finding.unparks])
     add_new(connection, ParkedRow, [_parked_again(taken, finding) for finding in kept if finding.unparks])
+    paired.write(connection, commit.pairs)
     put(connection, StandingRow, [_standing(commit.lane, standing) for standing in commit.standings])
     if commit.set_back_us is not None:
         _set_back(connection, commit.lane, commit.set_back_us)
@@ -247,12 +244,6 @@ def _new_group(gid: str, finding: Finding, kept: KeptDifference) -> dict[str, An
     }
 
 
-def _graver(known: Any, new: Any) -> Any:
-    """The worse of two severities, in SQL."""
-    *grave, harmless = GRAVITY
-    return case(*((or_(known == name, new == name), name) for name in grave), else_=harmless)
-
-
 def _merge_groups(connection: Connection, groups: list[dict[str, Any]]) -> None:
     if not groups:
         return
@@ -263,7 +254,7 @@ def _merge_groups(connection: Connection, groups: list[dict[str, Any]]) -> None:
         "count": GroupRow.count + new.count,
         "first_seen": earliest(GroupRow.first_seen, new.first_seen),
         "last_seen": latest(GroupRow.last_seen, new.last_seen),
-        "severity": _graver(GroupRow.severity, new.severity),
+        "severity": graver(GroupRow.severity, new.severity),
     }
     ordered = sorted(groups, key=lambda group: group["id"])
     connection.execute(statement.on_conflict_do_update(index_elements=["id"], set_=merged), ordered)

@@ -15,6 +15,7 @@ from ledger.models import FunnelRow, LaneRow, SenderRow, StandingRow
 from ledger.reading import Reading
 from ledger.senders import Sent
 from ledger.standings import Standing
+from ledger.texts import storable
 from ledger.upsert import add_new
 
 PAGE: Final = 500  # users asked for at once: below what either database takes as parameters
@@ -112,14 +113,14 @@ class Ledger:
         Raises NotParkedError where one of those named is not parked, and nothing is changed.
         """
         with self._writing, answering(self._engine), self._engine.begin() as connection:
-            return parked.retry(connection, choice, committing.storable(by, 200))
+            return parked.retry(connection, choice, storable(by, 200))
 
     def discard(self, choice: parked.Choice, *, by: str, why: str) -> int:
         """Throw parked captures away for good, in a person's name; returns how many.
 
         Raises NotParkedError where one of those named is not parked, and nothing is changed.
         """
-        by, why = committing.storable(by, 200), committing.storable(why, 500)
+        by, why = storable(by, 200), storable(why, 500)
         with self._writing, answering(self._engine), self._engine.begin() as connection:
             return parked.discard(connection, choice, by, why)
 

@@ -15,7 +15,7 @@ import structlog
 
 from gnomon.hashing import user_digest
 from gnomon.wire import Capture, Kind, Phase
-from ledger import FencedError, Finding, LaneCommit, Ledger, Position
+from ledger import FencedError, Finding, LaneCommit, Ledger, Opening, PairedRuns, Position
 from worker.attempts import Attempts
 from worker.entries import AHEAD_US, LaneEntry
 from worker.jobs import Fanout
@@ -24,6 +24,7 @@ from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore
 from worker.looking import Look
 from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span, Writer, producer_of
+from worker.pairs import settled
 from worker.replay import COMPARED, superseded
 from worker.retries import Retries
 from worker.selection import Due, Selection, captures_of, select, with_doubt, with_fairness
@@ -46,6 +47,7 @@ class _Batch:
     chosen: list[LaneEntry]
     keeps: bool = False  #: its entries stay in the lane for now: what is not done may lie between them
     findings: list[Finding] | None = None
+    pairs: list[PairedRuns] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -142,9 +144,11 @@ class HeldLane:
 
     def _start(self, selection: Selection, chosen: list[LaneEntry], look: Look, *, newest_us: int = 0) -> None:
         self.attempts.begin(self.position)
-        self._batch = _Batch(self._fair(selection, look), chosen, keeps=bool(newest_us))
+        writes = self._writes()
+        self._batch = _Batch(self._fair(selection, writes, look), chosen, keeps=bool(newest_us))
         by_user = self._batch.selection.by_user
-        self.fanout.start(by_user, self.standings.of(by_user), newest_us=newest_us)
+        followed = {user for user, found in writes.items() if any(one.order > selection.after.cut for one in found)}
+        self.fanout.start(by_user, self.standings.of(by_user), newest_us=newest_us, followed=followed)
 
     def _begin_anew(self, look: Look) -> bool:
         """Go on in a lane whose clock was set back: first all that was captured before that, then from the beginning.
@@ -198,8 +202,7 @@ class HeldLane:
         self.entries.expect(self.lanes.senders.changed([self.number]).of(self.number), look.now_us)
         return True
 
-    def _fair(self, selection: Selection, look: Look) -> Selection:
-        known = self._writes()
+    def _fair(self, selection: Selection, known: Mapping[str, list[Capture]], look: Look) -> Selection:
         before = self._writes_before(selection, look.error_us)
         if self.doubted_us:
             selection = with_doubt(selection, known, self.doubted_us)
@@ -230,6 +233,7 @@ class HeldLane:
             self._batch.findings = self.fanout.collect()
             if self._batch.findings is not None:
                 self.standings.take(self.fanout.standings)
+                self._batch.pairs = self.fanout.pairs
         return self._batch.findings is not None
 
     def settle(self, look: Look) -> bool:
@@ -241,13 +245,17 @@ class HeldLane:
         assert batch is not None
         assert batch.findings is not None
         doubtful = self._doubtful(batch, look)
-        if doubtful:
-            replayed_us = max(finding.replayed_us for finding in doubtful.values())
-            if look.alive and look.cut_us < replayed_us:
+        replayed_us = max((finding.replayed_us for finding in doubtful.values()), default=0)
+        asked_us = max(replayed_us, *(pair.ended_us for pair in batch.pairs), 0)
+        if asked_us:
+            if look.alive and look.cut_us < asked_us:
                 return False
-            batch.findings = self._superseded(batch.findings, doubtful, replayed_us, look)
+            gaps = self.standings.look(look, self.entries, gaps=self._read_to(asked_us, look.error_us))
+            batch.findings = self._superseded(batch.findings, doubtful, gaps, look)
+            done = _ids(batch.selection.by_user)
+            batch.pairs = settled(batch.pairs, self._writes(), done, since_of(gaps), look.error_us)
         findings = self.retries.settled((*batch.findings, *map(unreadable, batch.selection.unreadable)))
-        self._commit(batch.selection, batch.chosen, findings)
+        self._commit(batch.selection, batch.chosen, findings, pairs=batch.pairs)
         self._batch = None
         if not batch.keeps:
             self._forget(batch.selection, batch.chosen)
@@ -261,9 +269,10 @@ class HeldLane:
         return {found.capture_id: found for found in batch.findings if found.replayed_us and found.outcome in COMPARED}
 
     def _superseded(
-        self, findings: Sequence[Finding], doubtful: Mapping[str, Finding], replayed_us: int, look: Look
+        self, findings: list[Finding], doubtful: Mapping[str, Finding], gaps: Sequence[Opening], look: Look
     ) -> list[Finding]:
-        gaps = self.standings.look(look, self.entries, gaps=self._read_to(replayed_us, look.error_us))
+        if not doubtful:
+            return findings
         writes, lost = self._writes(), since_of(gaps)
         overlaps = {user: Overlaps(map(Span.of, found), look.error_us) for user, found in writes.items()}
         late: set[str] = set()
@@ -318,6 +327,7 @@ class HeldLane:
         chosen: list[LaneEntry],
         findings: tuple[Finding, ...],
         *,
+        pairs: Sequence[PairedRuns] = (),
         set_back_us: int | None = None,
     ) -> None:
         done = _last_writes(selection)
@@ -337,6 +347,7 @@ class HeldLane:
                 seen=seen,
                 refilled=self.entries.fills(seen),
                 standings=self.standings.changed,
+                pairs=tuple(pairs),
                 set_back_us=set_back_us,
             )
         )
@@ -371,6 +382,10 @@ class HeldLane:
 def _began_by(due: Due, moment_us: int) -> bool:
     capture = due.item.capture
     return capture is not None and capture.kind is not Kind.WRITE and capture.start <= moment_us
+
+
+def _ids(by_user: Mapping[str, Sequence[Due]]) -> set[str]:
+    return {due.item.capture.id for dues in by_user.values() for due in dues if due.item.capture is not None}
 
 
 def _last_writes(selection: Selection) -> dict[Writer, int]:

@@ -2,17 +2,18 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from gnomon.hashing import user_digest
 from gnomon.wire import Capture, Kind
-from ledger import Finding, Opening, Standing
+from ledger import Finding, Opening, PairedRuns, Standing
 from worker.attempts import Attempts, Care
 from worker.journal import Journal
 from worker.mending import Mended, Mender
+from worker.pairs import NO_PAIRS, Course, Pairs
 from worker.pool import ReplayPool
 from worker.replay import AMBIGUOUS, EXHAUSTED, Replayed, Replayer
 from worker.selection import Due
@@ -38,6 +39,8 @@ class UserJob:
         newest_us: int = 0,
         unkept: Sequence[Finding] = (),
         openings: Sequence[Opening] = (),
+        pairs: Pairs = NO_PAIRS,
+        followed: bool = False,
     ) -> None:
         self._dues = dues
         self._replayer = replayer
@@ -49,6 +52,9 @@ class UserJob:
         self._openings = list(openings)  # and the gaps that came with it
         self._lock = threading.Lock()
         self._findings: list[Finding] = []
+        self._pairs = pairs
+        self._followed = followed  # a write of the user waits behind this batch
+        self._course: Course | None = None
         self._began: float | None = None
         self._mending = False
         self.standing = standing
@@ -69,7 +75,27 @@ class UserJob:
             replayed = self._without_replay(due, capture) or self._attempted(due, capture)
             if replayed is None or not self._take(replayed, capture):
                 break
+        else:
+            self._take_pairs()
         return self._findings
+
+    def _take_pairs(self) -> None:
+        even = not self._followed and not (self.standing and self.standing.is_open)
+        course = Course(self._pairs, self._replayer, self._dues, self._findings, even=even)
+        with self._lock:
+            if self.given_up:
+                return
+            self._course = course
+        course.run(self._begin, lambda: not self.cut_short)
+        self._began = None
+
+    def _begin(self) -> None:
+        self._began = time.monotonic()
+
+    @property
+    def pairs(self) -> list[PairedRuns]:
+        """What came of the pairs that belong to its captures."""
+        return self._course.made if self._course is not None else []
 
     def _without_replay(self, due: Due, capture: Capture) -> Replayed | None:
         """Return what came of a capture that is not to be replayed: it was, or must not be again."""
@@ -181,7 +207,9 @@ class UserJob:
             self.given_up = True
             found, unkept, stuck = list(self._findings), list(self._unkept), self._began is not None
             mending = self._mending
-        if stuck and mending:
+        if self._course is not None:
+            self._course.give_up()
+        elif stuck and mending:
             assert self.standing is not None
             self._mender.failed(self.standing)
         elif stuck:
@@ -211,6 +239,8 @@ class UserJob:
             newest_us=self._newest_us,
             unkept=unkept,
             openings=self._openings,
+            pairs=self._pairs,
+            followed=self._followed,
         )
 
 
@@ -218,9 +248,17 @@ class Fanout:
     """The users of a batch, side by side."""
 
     def __init__(
-        self, pool: ReplayPool, replayer: Replayer, journal: Journal, mender: Mender, care: Care | None = None
+        self,
+        pool: ReplayPool,
+        replayer: Replayer,
+        journal: Journal,
+        mender: Mender,
+        care: Care | None = None,
+        *,
+        pairs: Pairs = NO_PAIRS,
     ) -> None:
         self._pool = pool
+        self._pairs = pairs
         self._care = care
         self._replayer = replayer
         self._journal = journal
@@ -230,6 +268,7 @@ class Fanout:
         self._before: Mapping[str, Standing] = {}
         self.standings: dict[str, Standing] = {}  #: by digest, of users who stand elsewhere than before the batch
         self.cleared: dict[str, int] = {}  #: digest → µs: no older exception of that user is needed
+        self.pairs: list[PairedRuns] = []  #: that belong to the batch
         self.abandoned = 0  #: threads that were left to themselves
 
     def start(
@@ -238,12 +277,14 @@ class Fanout:
         standings: Mapping[str, Standing] | None = None,
         *,
         newest_us: int = 0,
+        followed: Collection[str] = (),
     ) -> None:
         """Begin a batch: captures by user, and where the users stand of whom anything is known.
 
         `newest_us`: captures of the lane may have begun as late as this, whatever the clock says; 0 where none has.
+        `followed`: users of whom a write is known that is not of this batch.
         """
-        self._findings, self.standings, self.cleared = [], {}, {}
+        self._findings, self.standings, self.cleared, self.pairs = [], {}, {}, []
         self._before = standings or {}
         for user, dues in users.items():
             standing = self._before.get(user)
@@ -255,6 +296,8 @@ class Fanout:
                 self._care,
                 standing=standing,
                 newest_us=newest_us,
+                pairs=self._pairs,
+                followed=user in followed,
             )
             self._running[self._pool.submit(job)] = job
 
@@ -280,6 +323,7 @@ class Fanout:
 
     def _end(self, job: UserJob, findings: Sequence[Finding]) -> None:
         self._findings += findings
+        self.pairs += job.pairs
         if not findings:
             return
         user = findings[0].user
