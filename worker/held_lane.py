@@ -24,7 +24,7 @@ from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore
 from worker.looking import Look
 from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span, Writer, producer_of
-from worker.pairs import settled
+from worker.pairs import Around, settled
 from worker.replay import COMPARED, superseded
 from worker.retries import Retries
 from worker.selection import Due, Selection, captures_of, select, with_doubt, with_fairness
@@ -74,6 +74,7 @@ class HeldLane:
     doubted_us: int = 0  #: up to when captures may have been replayed by somebody whose journal is gone
     _aside: bool = False  # a batch was left to the next holder
     _dual: bool = False  # a user was written to both sides, or served by enhanced
+    _at_end: bool = False  # the lane was read to its end
     _extended: float = field(default_factory=time.monotonic)
 
     @property
@@ -148,7 +149,8 @@ class HeldLane:
         self._batch = _Batch(self._fair(selection, writes, look), chosen, keeps=bool(newest_us))
         by_user = self._batch.selection.by_user
         followed = {user for user, found in writes.items() if any(one.order > selection.after.cut for one in found)}
-        self.fanout.start(by_user, self.standings.of(by_user), newest_us=newest_us, followed=followed)
+        around = Around(followed, behind=not self._at_end)
+        self.fanout.start(by_user, self.standings.of(by_user), newest_us=newest_us, around=around)
 
     def _begin_anew(self, look: Look) -> bool:
         """Go on in a lane whose clock was set back: first all that was captured before that, then from the beginning.
@@ -179,7 +181,8 @@ class HeldLane:
         while True:
             page = self.lanes.read(self.number, self.entries.last, READ_ENTRIES)
             self.entries.take(page.entries)
-            if len(page.entries) < READ_ENTRIES:
+            self._at_end = len(page.entries) < READ_ENTRIES
+            if self._at_end:
                 return wanted_us, page.gaps
             if self.entries.disordered:
                 continue

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
@@ -13,7 +13,7 @@ from ledger import Finding, Opening, PairedRuns, Standing
 from worker.attempts import Attempts, Care
 from worker.journal import Journal
 from worker.mending import Mended, Mender
-from worker.pairs import NO_PAIRS, Course, Pairs
+from worker.pairs import NO_PAIRS, NOTHING_AROUND, Around, Course, Pairs
 from worker.pool import ReplayPool
 from worker.replay import AMBIGUOUS, EXHAUSTED, Replayed, Replayer
 from worker.selection import Due
@@ -40,7 +40,7 @@ class UserJob:
         unkept: Sequence[Finding] = (),
         openings: Sequence[Opening] = (),
         pairs: Pairs = NO_PAIRS,
-        followed: bool = False,
+        around: Around = NOTHING_AROUND,
     ) -> None:
         self._dues = dues
         self._replayer = replayer
@@ -53,7 +53,7 @@ class UserJob:
         self._lock = threading.Lock()
         self._findings: list[Finding] = []
         self._pairs = pairs
-        self._followed = followed  # a write of the user waits behind this batch
+        self._around = around
         self._course: Course | None = None
         self._began: float | None = None
         self._mending = False
@@ -80,8 +80,10 @@ class UserJob:
         return self._findings
 
     def _take_pairs(self) -> None:
-        even = not self._followed and not (self.standing and self.standing.is_open)
-        course = Course(self._pairs, self._replayer, self._dues, self._findings, even=even)
+        capture = self._dues[0].item.capture
+        assert capture is not None
+        against = self._around.reason_against(capture.user, self.standing)
+        course = Course(self._pairs, self._replayer, self._dues, self._findings, against=against)
         with self._lock:
             if self.given_up:
                 return
@@ -240,7 +242,7 @@ class UserJob:
             unkept=unkept,
             openings=self._openings,
             pairs=self._pairs,
-            followed=self._followed,
+            around=self._around,
         )
 
 
@@ -277,12 +279,12 @@ class Fanout:
         standings: Mapping[str, Standing] | None = None,
         *,
         newest_us: int = 0,
-        followed: Collection[str] = (),
+        around: Around = NOTHING_AROUND,
     ) -> None:
         """Begin a batch: captures by user, and where the users stand of whom anything is known.
 
         `newest_us`: captures of the lane may have begun as late as this, whatever the clock says; 0 where none has.
-        `followed`: users of whom a write is known that is not of this batch.
+        `around`: what is known of the lane beside the batch.
         """
         self._findings, self.standings, self.cleared, self.pairs = [], {}, {}, []
         self._before = standings or {}
@@ -297,7 +299,7 @@ class Fanout:
                 standing=standing,
                 newest_us=newest_us,
                 pairs=self._pairs,
-                followed=user in followed,
+                around=around,
             )
             self._running[self._pool.submit(job)] = job
 

@@ -21,13 +21,12 @@ from comparators import Call, Observation, Verdict, judge
 from gnomon.hashing import paired
 from gnomon.serving import System
 from gnomon.wire import Capture, Kind
-from ledger import Comparison, Field, Finding, Outcome, PairedRuns, Unpaired
+from ledger import Comparison, Field, Finding, Outcome, PairedRuns, Standing, Unpaired
 from worker.resting import Resting
 from worker.selection import Due
 
 log = structlog.get_logger()
 
-BEHIND_US: Final = 10_000_000  # a worker so far behind has no time for samples, nor room for what it would read ahead
 _TAKEN: Final = (Outcome.MATCH, Outcome.IGNORED, Outcome.DIVERGED, Outcome.FAILED, Outcome.INCONCLUSIVE)
 _ENHANCED_FIRST: Final = (System.ENHANCED, System.LEGACY, System.LEGACY)
 _ENHANCED_BETWEEN: Final = (System.LEGACY, System.ENHANCED, System.LEGACY)
@@ -88,12 +87,8 @@ class Pairs:
         fair = finding.outcome in _TAKEN and not due.late and not due.unfair
         return timed and fair and not capture.recorded and paired(capture.user, self.share)
 
-    def reason_against(self, capture: Capture, *, even: bool) -> Unpaired | None:
-        """Return why no pair can be taken of a capture now; None where one can. `even`: both sides hold the same."""
-        if not even:
-            return Unpaired.SUPERSEDED
-        if self.now_us() - capture.end > BEHIND_US:
-            return Unpaired.BEHIND
+    def reason_against(self, capture: Capture) -> Unpaired | None:
+        """Return why legacy can't be asked now what a capture asked; None where it can."""
         legacy = capture.legacy
         if legacy is not msgspec.UNSET and legacy.raised is not msgspec.UNSET:
             return Unpaired.LEGACY_FAILED
@@ -104,15 +99,43 @@ class Pairs:
 NO_PAIRS: Final = Pairs()
 
 
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What is known of a lane around a batch.
+
+    `followed`: users of whom a write waits that is not of this batch: legacy has it, and enhanced has not. `behind`:
+    the lane was not read to its end, so nobody knows of whom one does.
+    """
+
+    followed: Collection[str] = ()
+    behind: bool = False
+
+    def reason_against(self, user: str, standing: Standing | None) -> Unpaired | None:
+        """Return why both sides can't be known to hold the same of a user once the batch is replayed; None: they do."""
+        if self.behind:
+            return Unpaired.BEHIND
+        gap = standing is not None and standing.is_open
+        return Unpaired.SUPERSEDED if gap or user in self.followed else None
+
+
+NOTHING_AROUND: Final = Around()
+
+
 class Course:
     """One user's pairs of a batch: made in a thread of the pool, and given up by the drain where one hangs."""
 
     def __init__(
-        self, pairs: Pairs, runner: Runner, dues: Sequence[Due], findings: Sequence[Finding], *, even: bool
+        self,
+        pairs: Pairs,
+        runner: Runner,
+        dues: Sequence[Due],
+        findings: Sequence[Finding],
+        *,
+        against: Unpaired | None,
     ) -> None:
         self._pairs = pairs
         self._runner = runner
-        self._even = even
+        self._against = against
         wanted = zip(dues, findings, strict=True) if pairs.share else ()
         self._wanted = [
             (due.item.capture, found) for due, found in wanted if due.item.capture and pairs.wants(due, found)
@@ -127,7 +150,7 @@ class Course:
         for capture, finding in self._wanted:
             if not going():
                 break
-            reason = self._pairs.reason_against(capture, even=self._even)
+            reason = self._against or self._pairs.reason_against(capture)
             pair = self._unpaired(capture, finding, reason) if reason else self._taken(capture, finding, begin)
             if pair is None or not self._keep(pair):
                 break
