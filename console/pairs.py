@@ -61,25 +61,14 @@ def _rounded(value: float | None) -> float | None:
 
 
 def speed_table(found: Mapping[str, PairSums]) -> Table:
-    """Return a line for each operation with pairs."""
-    right = (
-        "pairs",
-        "faster",
-        "slower",
-        "tied",
-        "median gain",
-        "legacy p50/p95 ms",
-        "enhanced p50/p95 ms",
-        "not taken",
-    )
-    table = _table("operation", right)
+    """Return a line for each operation with pairs: the median gain, and the median and 95th percentile of times."""
+    table = _table("operation", ("pairs", "faster", "slower", "gain", "legacy ms", "enhanced ms", "not taken"))
     for name, sums in found.items():
         counts, median = sums.counts, gain(sums.histograms[Measure.RATIO])
-        numbers = (sums.pairs, counts["wins"], counts["losses"], counts["ties"])
-        legacy, enhanced = (_spelled(_times(sums, side)) for side in (Measure.LEGACY, Measure.ENHANCED))
+        numbers = (f"{number:,}" for number in (sums.pairs, counts["wins"], counts["losses"]))
+        sides = (_spelled(_times(sums, side)) for side in (Measure.LEGACY, Measure.ENHANCED))
         gained = "-" if median is None else f"{100 * median:+.1f} %"
-        left = f"{sum(sums.unpaired.values()):,}"
-        table.add_row(cell(name), *(f"{number:,}" for number in numbers), gained, legacy, enhanced, left)
+        table.add_row(cell(name), *numbers, gained, *sides, f"{sum(sums.unpaired.values()):,}")
     return table
 
 
@@ -112,3 +101,15 @@ def _table(first: str, right: tuple[str, ...], *more: str) -> Table:
     for name in right:
         table.add_column(name, justify="right")
     return table
+
+
+def pairs_in_words(found: Mapping[str, PairSums]) -> tuple[str, ...]:
+    """Return for each operation how many pairs there are, and what they say."""
+    return tuple(_in_words(name, sums) for name, sums in found.items())
+
+
+def _in_words(name: str, sums: PairSums) -> str:
+    median = gain(sums.histograms[Measure.RATIO])
+    gained = "" if median is None else f", median gain {100 * median:+.1f} %"
+    left = sum(sums.unpaired.values())
+    return f"{name} {sums.pairs:,}{gained}" + (f", {left:,} not taken" if left else "")

@@ -114,7 +114,10 @@ def show_pairs(pairs: Mapping[str, PairSums], console: Console) -> None:
     if any(sums.noise for sums in pairs.values()):
         console.print(noise_table(pairs), "")
     repeated, noisy = (sum(sums.counts[name] for sums in pairs.values()) for name in ("repeated", "noisy"))
-    console.print(Text(f"legacy asked twice differed from itself in {noisy:,} of {repeated:,} pairs\n", style="dim"))
+    said = (
+        f"gain: median; times: median / 95th percentile; legacy differed from itself in {noisy:,} of {repeated:,} pairs"
+    )
+    console.print(Text(f"{said}\n", style="dim"))
 
 
 def show_gate(decision: Decision, console: Console, *, everything: bool = False) -> None:

@@ -24,7 +24,7 @@ from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore
 from worker.looking import Look
 from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span, Writer, producer_of
-from worker.pairs import Around, settled
+from worker.pairs import Around, doubted, settled
 from worker.replay import COMPARED, superseded
 from worker.retries import Retries
 from worker.selection import Due, Selection, captures_of, select, with_doubt, with_fairness
@@ -34,6 +34,7 @@ from worker.unreadable import unreadable
 READ_ENTRIES: Final = 64  # about 500 captures of busy traffic: one commit of 5 to 10 ms
 BATCH_CAPTURES: Final = 2_000  # a commit of 0.1 s; what a watermark held back for long comes in several
 EXTEND_S: Final = 2.0
+PAIRS_S: Final = 1.5  # a sample holds no commit up for longer; a beat is due every 0.25 s
 FOREVER_US: Final = 2**62
 
 log = structlog.get_logger()
@@ -48,6 +49,7 @@ class _Batch:
     keeps: bool = False  #: its entries stay in the lane for now: what is not done may lie between them
     findings: list[Finding] | None = None
     pairs: list[PairedRuns] = field(default_factory=list)
+    through_at: float = 0.0  #: when all replays were through, on the monotonic clock
 
 
 @dataclass(slots=True, kw_only=True)
@@ -236,7 +238,7 @@ class HeldLane:
             self._batch.findings = self.fanout.collect()
             if self._batch.findings is not None:
                 self.standings.take(self.fanout.standings)
-                self._batch.pairs = self.fanout.pairs
+                self._batch.pairs, self._batch.through_at = self.fanout.pairs, time.monotonic()
         return self._batch.findings is not None
 
     def settle(self, look: Look) -> bool:
@@ -250,9 +252,11 @@ class HeldLane:
         doubtful = self._doubtful(batch, look)
         replayed_us = max((finding.replayed_us for finding in doubtful.values()), default=0)
         asked_us = max(replayed_us, *(pair.ended_us for pair in batch.pairs), 0)
-        if asked_us:
-            if look.alive and look.cut_us < asked_us:
+        if look.alive and look.cut_us < asked_us:
+            if look.cut_us < replayed_us or time.monotonic() < batch.through_at + PAIRS_S:
                 return False
+            batch.pairs, asked_us = doubted(batch.pairs), replayed_us
+        if asked_us:
             gaps = self.standings.look(look, self.entries, gaps=self._read_to(asked_us, look.error_us))
             batch.findings = self._superseded(batch.findings, doubtful, gaps, look)
             done = _ids(batch.selection.by_user)

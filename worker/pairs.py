@@ -278,7 +278,16 @@ def _settled(
 ) -> PairedRuns:
     before_us = pair.ended_us + error_us
     between = any(write.id not in done and write.start < before_us for write in writes)
-    if pair.unpaired is not None or not (between or lost_us < before_us):
+    return _apart(pair) if between or lost_us < before_us else pair
+
+
+def doubted(pairs: Iterable[PairedRuns]) -> list[PairedRuns]:
+    """Return pairs of which nobody will know in time whether their runs saw the same: they count as if they had not."""
+    return [_apart(pair) for pair in pairs]
+
+
+def _apart(pair: PairedRuns) -> PairedRuns:
+    if pair.unpaired is not None:
         return pair
     bare = {name: getattr(pair, name) for name in ("capture_id", "operation", "epoch", "exposure", "user")}
     return PairedRuns(**bare, unpaired=Unpaired.SUPERSEDED)
