@@ -15,7 +15,7 @@ from bench.memories import answer, user_of
 from bench.workers import PROCESSES, ROOT, BaselineWorker, standing_by
 from console.processes import WorkerProcess
 from gnomon import Gnomon
-from ledger import Ledger
+from ledger import Ledger, PairSums
 
 FLUSH_EVERY: Final = 2_000  # calls; the driver must never outrun the buffer, as a live application may
 FLUSH_S: Final = 30.0
@@ -118,6 +118,11 @@ class Ours:
         with self._ledger.reading() as reading:
             return sum(sums.outcomes["diverged"] for sums in reading.sums().values())
 
+    def pairs(self) -> PairSums:
+        """Return the reads that its workers made of both systems."""
+        with self._ledger.reading() as reading:
+            return reading.pairs().get("memory.recent", PairSums())
+
     def close(self) -> None:
         """Close its connections."""
         self._ledger.close()
@@ -138,8 +143,8 @@ def _flush(client: Gnomon) -> None:
 
 
 @contextlib.contextmanager
-def ours(folder: Path, redis_url: str) -> Iterator[Ours]:
-    """Bring ours up and down again."""
+def ours(folder: Path, redis_url: str, **settings: str) -> Iterator[Ours]:
+    """Bring ours up and down again; its workers with the `settings` given."""
     environment = {
         "GNOMON_REDIS_URL": redis_url,
         "GNOMON_DATABASE_URL": f"sqlite:///{folder}/ledger.sqlite3",
@@ -148,6 +153,7 @@ def ours(folder: Path, redis_url: str) -> Iterator[Ours]:
         "GNOMON_CONCURRENCY": str(PROCESSES),
         "GNOMON_LANES": str(LANES),
         "PYTHONPATH": str(ROOT),
+        **{f"GNOMON_{name.upper()}": value for name, value in settings.items()},
     }
     _migrate(environment)
     with (

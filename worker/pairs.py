@@ -1,4 +1,9 @@
-"""Takes pairs: on a sample of reads, legacy is run twice and enhanced once, in random order, in one process.
+"""Takes pairs: on a sample of reads both systems are asked anew, in random order, in one process.
+
+Both are asked in a first round, which opens and warms whatever a first run does on either side, and then once more:
+enhanced's second run is held against legacy's, a fair coin having said which came first. So of two equal systems each
+is the faster one half of the time, and that is what the gate's sign test rests on. Legacy's two runs say what it
+differs from itself in. Of generate calls no times are compared: there enhanced is asked once.
 
 On the data's way this comes after a user's captures of a batch are all replayed, so that enhanced holds every write
 that legacy does, as far as it is known here; whether another one came in between is found out before anything is
@@ -28,11 +33,8 @@ from worker.selection import Due
 log = structlog.get_logger()
 
 _TAKEN: Final = (Outcome.MATCH, Outcome.IGNORED, Outcome.DIVERGED, Outcome.FAILED, Outcome.INCONCLUSIVE)
-_ENHANCED_FIRST: Final = (System.ENHANCED, System.LEGACY, System.LEGACY)
-_ENHANCED_BETWEEN: Final = (System.LEGACY, System.ENHANCED, System.LEGACY)
-_ENHANCED_LAST: Final = (System.LEGACY, System.LEGACY, System.ENHANCED)
-#: enhanced is held against legacy's second run: a fair coin says which of the two is earlier
-_ORDERS: Final = (_ENHANCED_FIRST, _ENHANCED_BETWEEN, _ENHANCED_LAST, _ENHANCED_LAST)
+_ROUND: Final = (System.LEGACY, System.ENHANCED)
+_ONCE: Final = (*_ROUND, System.LEGACY)  # legacy twice, enhanced once
 
 
 class Runner(Protocol):
@@ -86,6 +88,12 @@ class Pairs:
         timed = capture.kind is Kind.READ or (capture.kind is Kind.GENERATE and self.generate)
         fair = finding.outcome in _TAKEN and not due.late and not due.unfair
         return timed and fair and not capture.recorded and paired(capture.user, self.share)
+
+    def order(self, kind: Kind) -> list[System]:
+        """Return in which order the two systems are asked."""
+        if kind is Kind.GENERATE:
+            return self.chance.sample(_ONCE, len(_ONCE))
+        return [*self.chance.sample(_ROUND, 2), *self.chance.sample(_ROUND, 2)]
 
     def reason_against(self, capture: Capture) -> Unpaired | None:
         """Return why legacy can't be asked now what a capture asked; None where it can."""
@@ -184,7 +192,7 @@ class Course:
         runs: dict[System, list[Observation]] = {System.LEGACY: [], System.ENHANCED: []}
         wait_us = self._pairs.now_us() - capture.end
         try:
-            for system in self._pairs.chance.choice(_ORDERS):
+            for system in self._pairs.order(capture.kind):
                 begin()
                 self._at = system
                 runs[system].append(self._runner.run(system, capture))
@@ -194,7 +202,8 @@ class Course:
                     self._pairs.resting.failed(capture.op)
                     return self._unpaired(capture, finding, Unpaired.LEGACY_FAILED)
             self._pairs.resting.answered(capture.op)
-            return self._judged(capture, finding, *runs[System.LEGACY], *runs[System.ENHANCED], wait_us=wait_us)
+            first, legacy = runs[System.LEGACY]
+            return self._judged(capture, finding, first, legacy, runs[System.ENHANCED][-1], wait_us=wait_us)
         except Exception as error:  # of ours, and its message may hold a payload: it costs a sample, nothing else
             log.warning("pair.failed", error=type(error).__name__)
             return self._unpaired(capture, finding, Unpaired.GIVEN_UP)

@@ -178,20 +178,21 @@ class Replayer:
     # --- the two systems
 
     def run(self, system: System, capture: Capture) -> Observation:
-        """Ask one system what a capture asked, as often as wanted: a pair does. For captures that were replayed."""
+        """Ask one system what a capture asked, as often as wanted: a pair does. For captures that were replayed.
+
+        Both are told of the call, and that nobody waits for it, in the same way, so that neither has a better start.
+        """
         binding = self.operations[capture.op]
         if system is System.ENHANCED:
             return self._enhanced(capture, binding).observation
-        with calling(EnhancedCall(capture_id=capture.id, shadow=True)):  # legacy may want to know that nobody waits
-            return self._legacy(capture, binding)
+        current = _shadow_call(capture)
+        with calling(current):
+            return self._observe(binding.legacy, capture, binding, current).observation
 
     def _enhanced(self, capture: Capture, binding: Binding) -> _Answer:
         """Call enhanced."""
         assert binding.enhanced is not None
-        legacy = capture.legacy
-        origin = None if legacy is msgspec.UNSET else observed(legacy)
-        value = origin.value if origin is not None and origin.exception is None else None
-        current = EnhancedCall(capture_id=capture.id, shadow=True, origin=value)
+        current = _shadow_call(capture)
         with calling(current):
             return self._observe(binding.enhanced, capture, binding, current)
 
@@ -221,6 +222,13 @@ class Replayer:
 
 
 _OUTCOMES: Final = {verdict: Outcome(verdict.value) for verdict in Verdict}
+
+
+def _shadow_call(capture: Capture) -> EnhancedCall:
+    legacy = capture.legacy
+    origin = None if legacy is msgspec.UNSET else observed(legacy)
+    value = origin.value if origin is not None and origin.exception is None else None
+    return EnhancedCall(capture_id=capture.id, shadow=True, origin=value)
 
 
 async def _within(awaitable: Any, timeout_s: float) -> Any:

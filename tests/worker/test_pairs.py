@@ -128,22 +128,34 @@ def test_a_lane_that_was_not_read_to_its_end_has_none():
 
 
 def test_who_comes_first_is_a_fair_coin():
-    """Of enhanced and the run of legacy it is held against; all three orders occur."""
+    """In the first round, which warms both, and in the second, which counts."""
     orders: Counter[tuple[System, ...]] = Counter()
     made = pairs(allowance=Allowance(10_000.0))
     for _ in range(2_000):
         runs = Runs(legacy=returned(), enhanced=returned())
         take(captured(), runs=runs, of=made)
         orders[tuple(runs.asked)] += 1
-    assert set(orders) == {(E, L, L), (L, E, L), (L, L, E)}
-    assert 0.45 < orders[L, L, E] / 2_000 < 0.55
-    assert 0.2 < orders[E, L, L] / 2_000 < 0.3
+    assert set(orders) == {(L, E, L, E), (L, E, E, L), (E, L, L, E), (E, L, E, L)}
+    assert all(0.21 < count / 2_000 < 0.29 for count in orders.values())
+
+
+def test_generate_calls_ask_enhanced_once():
+    """Legacy twice, in any order: they are paid for, and their times are not compared."""
+    asked = set()
+    for _ in range(100):
+        runs = Runs(legacy=returned(), enhanced=returned())
+        take(captured(kind=Kind.GENERATE), runs=runs, of=pairs(generate=True, chance=random.Random(_)))
+        asked.add(tuple(runs.asked))
+    assert asked == {(E, L, L), (L, E, L), (L, L, E)}
 
 
 @pytest.mark.parametrize(("enhanced_ms", "count"), [(0.5, "wins"), (4.0, "losses"), (2.0004, "ties")])
-def test_enhanced_is_held_against_legacys_second_run(enhanced_ms, count):
-    """Its first has opened what replays keep open for enhanced."""
-    runs = Runs(legacy=lambda nth: returned(ms=900.0 if nth == 1 else 2.0), enhanced=returned(ms=enhanced_ms))
+def test_second_runs_are_held_against_each_other(enhanced_ms, count):
+    """The first ones have opened what was closed."""
+    runs = Runs(
+        legacy=lambda nth: returned(ms=900.0 if nth == 1 else 2.0),
+        enhanced=lambda nth: returned(ms=700.0 if nth == 1 else enhanced_ms),
+    )
     (pair,) = take(captured(), runs=runs)
     assert pair.counts() == pair.counts() | {count: 1, "repeated": 1, "noisy": 0, "compared": 1, "differing": 0}
     assert (pair.first_ns, pair.legacy_ns, pair.enhanced_ns) == (900_000_000, 2_000_000, round(enhanced_ms * 1e6))

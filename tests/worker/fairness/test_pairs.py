@@ -84,8 +84,8 @@ def test_every_read_is_timed_once_both_sides_hold_the_same(planted, make_drain, 
     assert (found.pairs, found.unpaired) == (48, dict.fromkeys(found.unpaired, 0))
     assert seen == [(True, True)] * 96  # a pair asks legacy twice, and tells it that nobody waits
     assert (
-        Counter(name for name, _ in planted.replays[replays:])["note.list"] == 96
-    )  # the replay, and once for the pair
+        Counter(name for name, _ in planted.replays[replays:])["note.list"] == 144
+    )  # the replay, and twice for the pair
     assert (found.counts["repeated"], found.counts["noisy"]) == (48, 0)
     assert set(found.clusters) <= set(range(256))
     assert all(sum(bins.values()) == 48 for bins in found.histograms.values())
