@@ -75,8 +75,8 @@ class PairedRuns(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One pair, or why there is none.
 
     `legacy_ns` is the run that enhanced is held against, `first_ns` the one before it. `failed`: legacy returned and
-    enhanced did not. `repeated` compares legacy's runs, `compared` legacy's and enhanced's; None where one of them
-    raised.
+    enhanced did not. `timed` is False where times say nothing, of generate calls. `repeated` compares legacy's runs,
+    `compared` legacy's and enhanced's; None where one of them raised.
     """
 
     capture_id: str
@@ -90,6 +90,7 @@ class PairedRuns(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     legacy_ns: int = 0
     enhanced_ns: int = 0
     failed: bool = False
+    timed: bool = True
     unpaired: Unpaired | None = None
     repeated: Comparison | None = None
     compared: Comparison | None = None
@@ -102,7 +103,7 @@ class PairedRuns(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def log_ratio(self) -> float | None:
         """The logarithm of enhanced's time over legacy's; None where there is no such."""
-        if self.failed or self.unpaired is not None:
+        if self.failed or not self.timed or self.unpaired is not None:
             return None
         return log(max(self.enhanced_ns, 1) / max(self.legacy_ns, 1))
 
@@ -110,7 +111,7 @@ class PairedRuns(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Return what this adds to the counters of its operation and cluster."""
         if self.unpaired is not None:
             return {str(self.unpaired): 1}
-        return {**self._speed(), **self._differences()}
+        return {**(self._speed() if self.timed else {}), **self._differences()}
 
     def _speed(self) -> dict[str, int]:
         ratio = self.log_ratio
@@ -131,7 +132,7 @@ class PairedRuns(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     def bins(self) -> dict[Measure, int]:
         """Return the bin it falls into, of each histogram."""
-        if self.unpaired is not None:
+        if self.unpaired is not None or not self.timed:
             return {}
         found = {
             Measure.RATIO: ratio_bin(self.enhanced_ns, self.legacy_ns) if not self.failed else NO_RATIO,

@@ -80,6 +80,8 @@ class UserJob:
         return self._findings
 
     def _take_pairs(self) -> None:
+        if self._careful:  # a process has died of something in this batch: nothing is asked more often than needed
+            return
         capture = self._dues[0].item.capture
         assert capture is not None
         against = self._around.reason_against(capture.user, self.standing)

@@ -144,7 +144,8 @@ class Course:
         self._pairs = pairs
         self._runner = runner
         self._against = against
-        wanted = zip(dues, findings, strict=True) if pairs.share else ()
+        first = dues[0].item.capture
+        wanted = zip(dues, findings, strict=True) if first and paired(first.user, pairs.share) else ()
         self._wanted = [
             (due.item.capture, found) for due, found in wanted if due.item.capture and pairs.wants(due, found)
         ]
@@ -225,6 +226,7 @@ class Course:
             capture,
             finding,
             failed=failed,
+            timed=capture.kind is Kind.READ,
             wait_us=max(0, wait_us),
             first_ns=_ns(first),
             legacy_ns=_ns(legacy),

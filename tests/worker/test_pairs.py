@@ -142,10 +142,11 @@ def test_who_comes_first_is_a_fair_coin():
 def test_generate_calls_ask_enhanced_once():
     """Legacy twice, in any order: they are paid for, and their times are not compared."""
     asked = set()
-    for _ in range(100):
+    for seed in range(100):
         runs = Runs(legacy=returned(), enhanced=returned())
-        take(captured(kind=Kind.GENERATE), runs=runs, of=pairs(generate=True, chance=random.Random(_)))
+        (pair,) = take(captured(kind=Kind.GENERATE), runs=runs, of=pairs(generate=True, chance=random.Random(seed)))
         asked.add(tuple(runs.asked))
+        assert (pair.counts(), pair.bins()) == ({"repeated": 1, "noisy": 0, "compared": 1, "differing": 0}, {})
     assert asked == {(E, L, L), (L, E, L), (L, L, E)}
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from gnomon import call
 from ledger import LedgerUnreachableError, PairSums
+from worker import drain as draining
 from worker.engine import Engine
 from worker.pairs import Allowance, Pairs
 from worker.resting import Resting
@@ -131,6 +132,56 @@ def test_pairs_of_a_worker_that_died_before_its_commit_count_once(
     found = counted()
     assert sums().outcomes == planted_outcomes
     assert found.pairs + sum(found.unpaired.values()) == 48
+
+
+class Crash(BaseException):
+    """The worker is gone at this point: nothing of it tidies up."""
+
+
+@pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
+@pytest.mark.parametrize("written", [False, True])
+def test_a_killed_worker_leaves_every_pair_once_or_not_at_all(
+    planted, make_drain, sums, counted, planted_outcomes, pairs, ledger, server, keys, monkeypatch, written
+):
+    """Killed in the middle of a commit, or right after it: its successor takes none of that batch, and adds none."""
+    planted.converse()
+    planted.end()
+    commit, left, taken = ledger.commit, [1], []
+
+    def dying(lane_commit) -> None:
+        dies = bool(left and left.pop())
+        if written or not dies:
+            commit(lane_commit)
+            taken.extend(pair.capture_id for pair in lane_commit.pairs)
+        if dies:
+            raise Crash
+
+    monkeypatch.setattr(ledger, "commit", dying)
+    with monkeypatch.context() as patched:
+        patched.setattr(draining.Drain, "_hand_back", lambda self: None)
+        with pytest.raises(Crash):
+            make_drain(pairs=pairs).run(0)
+    for lane in range(LANES):
+        server.delete(keys.lane(lane).lease)  # it runs out by itself
+        make_drain(pairs=pairs).run(lane)
+    found = counted()
+    assert sums().outcomes == planted_outcomes
+    assert len(set(taken)) == len(taken) == found.pairs + sum(found.unpaired.values())
+    assert bool(taken) is written
+    assert all(bins.total() == found.pairs for bins in found.histograms.values())
+
+
+def test_where_a_process_died_in_a_batch_nothing_is_asked_twice(notes, make_drain, sums, counted, pairs, server, keys):
+    """Whatever it died of, a pair would only try again."""
+    notes.converse(["ann"], turns=1)
+    notes.end()
+    seen = seen_by_legacy(notes)
+    for lane in range(LANES):
+        if server.xlen(keys.lane(lane).stream):
+            server.hset(keys.lane(lane).attempts, mapping={"at": "(0, 0)/(0, '')", "n": 1})
+        make_drain(pairs=pairs).run(lane)
+    assert sums().outcomes == Counter(match=2)
+    assert (seen, counted().pairs) == ([], 0)
 
 
 def test_a_legacy_side_that_hangs_costs_no_verdict(notes, make_drain, sums, counted, pairs, server, keys, client):
