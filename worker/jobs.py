@@ -90,7 +90,7 @@ class UserJob:
             if self.given_up:
                 return
             self._course = course
-        course.run(self._begin, lambda: not self.cut_short)
+        course.run(self._begin, lambda: not (self.cut_short or self.given_up))
         self._began = None
 
     def _begin(self) -> None:
