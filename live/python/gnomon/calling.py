@@ -34,7 +34,10 @@ _current: ContextVar[Call | None] = ContextVar("gnomon_call", default=None)
 
 
 def call() -> Call | None:
-    """Return the call that the running enhanced callable serves; None outside of one."""
+    """Return the call that the running enhanced callable serves; None outside of one.
+
+    A legacy callable sees one only where a worker asks it for a pair: nobody waits for that answer (`shadow`).
+    """
     return _current.get()
 
 
