@@ -1,11 +1,11 @@
 """Pairs in the ledger: added up in the transaction that commits their lane, and read as sums by operation."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from ledger.facts import GRAVITY
 from ledger.models import LatencyRow, NoiseRow, PairRow
@@ -128,11 +128,16 @@ def _merge_noise(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
 # --- reading
 
 
-def sums(connection: Connection, epoch: int | None = None) -> dict[str, PairSums]:
-    """Return the pairs of every operation that has any, over one epoch or all, whatever the exposure."""
+def sums(
+    connection: Connection, epoch: int | None = None, measures: Collection[Measure] = tuple(Measure)
+) -> dict[str, PairSums]:
+    """Return the pairs of every operation that has any, over one epoch or all, whatever the exposure.
+
+    `measures`: of which there are to be histograms; each may have some thousand bins.
+    """
     found: defaultdict[str, PairSums] = defaultdict(PairSums)
     _read_counts(connection, epoch, found)
-    _read_histograms(connection, epoch, found)
+    _read_histograms(connection, epoch, measures, found)
     for row in _summed(
         connection, NoiseRow, ("operation", "kind", "path", "severity"), ("repeated", "compared"), epoch
     ):
@@ -148,16 +153,25 @@ def _read_counts(connection: Connection, epoch: int | None, found: Mapping[str, 
             of.clusters[row["cluster"]] = (row["wins"], row["losses"])
 
 
-def _read_histograms(connection: Connection, epoch: int | None, found: Mapping[str, PairSums]) -> None:
-    for row in _summed(connection, LatencyRow, ("operation", "measure", "bin"), ("count",), epoch):
+def _read_histograms(
+    connection: Connection, epoch: int | None, measures: Collection[Measure], found: Mapping[str, PairSums]
+) -> None:
+    asked = LatencyRow.measure.in_([*map(str, measures)])
+    for row in _summed(connection, LatencyRow, ("operation", "measure", "bin"), ("count",), epoch, asked):
         found[row["operation"]].histograms[Measure(row["measure"])][row["bin"]] += row["count"]
 
 
 def _summed(
-    connection: Connection, model: Any, keys: Sequence[str], counters: Sequence[str], epoch: int | None
+    connection: Connection,
+    model: Any,
+    keys: Sequence[str],
+    counters: Sequence[str],
+    epoch: int | None,
+    *where: ColumnElement[bool],
 ) -> list[dict[str, Any]]:
     by = [getattr(model, name) for name in keys]
-    query = select(*by, *(func.sum(getattr(model, name)).label(name) for name in counters)).group_by(*by).order_by(*by)
+    totals = (func.sum(getattr(model, name)).label(name) for name in counters)
+    query = select(*by, *totals).where(*where).group_by(*by).order_by(*by)
     if epoch is not None:
         query = query.where(model.epoch == epoch)
     rows = connection.execute(query).mappings()

@@ -1,7 +1,7 @@
 """Reads the ledger: everything asked of one `Reading` is from one moment, so that figures agree with each other."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from ledger.models import (
     UserRow,
 )
 from ledger.paired import PairSums
+from ledger.pairs import Measure
 from ledger.parked import Choice, Parked, ParkedState, listed, totals
 
 
@@ -111,9 +112,9 @@ class Reading:
         rows = self._connection.execute(query.order_by(LossRow.id.desc()))
         return [(row[0], row[1], row[2], row[3]) for row in rows]
 
-    def pairs(self, epoch: int | None = None) -> dict[str, PairSums]:
-        """Return the paired reads of every operation that has any, over one epoch or all."""
-        return paired.sums(self._connection, epoch)
+    def pairs(self, epoch: int | None = None, measures: Collection[Measure] = tuple(Measure)) -> dict[str, PairSums]:
+        """Return the paired reads of every operation that has any, over one epoch or all; histograms of `measures`."""
+        return paired.sums(self._connection, epoch, measures)
 
     def groups(self) -> list[Group]:
         """Return all groups, the gravest and largest first."""

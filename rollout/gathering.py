@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from gnomon import Kind
-from ledger import OperationSums, PairSums, Reading
+from ledger import Measure, OperationSums, PairSums, Reading
 from ledger.models import EpochRow
 from rollout.evidence import ClusterEvidence, Evidence, Exposure, Funnel, OperationEvidence, Outcomes
 from rollout.pairing import paired_evidence
@@ -34,7 +34,7 @@ def gather(
     """
     row = reading.epoch()
     sums = reading.sums(row.epoch)
-    clusters, pairs = reading.clusters(row.epoch), reading.pairs(row.epoch)
+    clusters, pairs = reading.clusters(row.epoch), reading.pairs(row.epoch, [Measure.RATIO])
     now = reading.now()
     waiting_since = (oldest_pending or row.opened_at) if any(found.pending for found in sums.values()) else now
     paired = {name: pairs.get(name, PairSums()) for name in sums}

@@ -3,7 +3,10 @@
 Everything is taken from whole counts in fixed bins, and rounded against the candidate where a bound is meant.
 """
 
+from bisect import bisect_left
 from collections.abc import Mapping
+from itertools import accumulate
+from math import inf
 from typing import Any, Final
 
 from comparators import Severity
@@ -38,13 +41,15 @@ def upper_bound(bins: Mapping[int, int], share: float, policy: Policy) -> float 
     holds at every look, since counts grow from bin to bin: if it were too low at any look, then the test at the one
     last end below the quantile would have rejected what is true.
     """
-    total, below = sum(bins.values()), 0
-    for place in sorted(bins):
-        below += bins[place]
-        proven = rejects(log_e_above(below, total, share, t_opt=policy.t_opt), policy.alpha)
-        if proven:
-            return ratio_above(place) if ratio_above(place) < float("inf") else None
-    return None
+    places, total = sorted(bins), sum(bins.values())
+    below = list(accumulate(bins[place] for place in places))
+
+    def proven(count: int) -> bool:
+        return rejects(log_e_above(count, total, share, t_opt=policy.t_opt), policy.alpha)
+
+    least = bisect_left(below, True, key=proven)  # the more lie below, the more is proven
+    bound = ratio_above(places[least]) if least < len(places) else inf
+    return bound if bound < inf else None
 
 
 def gain(bins: Mapping[int, int]) -> float | None:
