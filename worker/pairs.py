@@ -23,7 +23,7 @@ import msgspec
 import structlog
 
 from comparators import Call, Observation, Verdict, judge
-from gnomon.hashing import paired
+from gnomon.hashing import SAMPLES, stable_hash
 from gnomon.serving import System
 from gnomon.wire import Capture, Kind
 from ledger import Comparison, Field, Finding, Outcome, PairedRuns, Standing, Unpaired
@@ -32,9 +32,15 @@ from worker.selection import Due
 
 log = structlog.get_logger()
 
+SALT: Final = "gnomon.pairs"  # of its own, so that it is no matter of who is captured or served
 _TAKEN: Final = (Outcome.MATCH, Outcome.IGNORED, Outcome.DIVERGED, Outcome.FAILED, Outcome.INCONCLUSIVE)
 _ROUND: Final = (System.LEGACY, System.ENHANCED)
 _ONCE: Final = (*_ROUND, System.LEGACY)  # legacy twice, enhanced once
+
+
+def paired(user: str, share: float) -> bool:
+    """Tell whether reads of `user` are within the `share` (0 to 1) that is timed; raising it only adds users."""
+    return share >= 1 or (share > 0 and stable_hash(SALT, user, SAMPLES) < share * SAMPLES)
 
 
 class Runner(Protocol):

@@ -8,12 +8,12 @@ import msgspec
 import pytest
 
 from comparators import Observation
-from gnomon.hashing import SAMPLES, paired, sampled, stable_hash
+from gnomon.hashing import SAMPLES, sampled, stable_hash
 from gnomon.serving import System
 from gnomon.wire import Capture, Kind, Raised, Side, encode_value
 from ledger import Comparison, Finding, Opening, Outcome, PairedRuns, Standing, Unpaired
 from worker.entries import LaneItem
-from worker.pairs import NOTHING_AROUND, Allowance, Around, Course, Pairs, settled
+from worker.pairs import NOTHING_AROUND, Allowance, Around, Course, Pairs, paired, settled
 from worker.resting import Resting
 from worker.selection import Due
 

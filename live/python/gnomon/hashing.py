@@ -12,7 +12,6 @@ LANE_SALT: Final = "gnomon.lane"
 BUCKET_SALT: Final = "gnomon.rollout"
 SAMPLE_SALT: Final = "gnomon.sample"
 CLUSTER_SALT: Final = "gnomon.cluster"
-PAIR_SALT: Final = "gnomon.pairs"
 DIGEST_SALT: Final = "gnomon.user"
 
 BUCKETS: Final = 100_000
@@ -42,11 +41,6 @@ def bucket_of(user: str) -> int:
 def sampled(user: str, rate: float) -> bool:
     """Tell whether `user` is within the sampled share `rate` (0 to 1); raising the rate only adds users."""
     return rate >= 1 or stable_hash(SAMPLE_SALT, user, SAMPLES) < rate * SAMPLES
-
-
-def paired(user: str, share: float) -> bool:
-    """Tell whether reads of `user` may be made again by a worker to time them; raising `share` only adds users."""
-    return share >= 1 or stable_hash(PAIR_SALT, user, SAMPLES) < share * SAMPLES
 
 
 def cluster_of(user: str) -> int:
