@@ -15,8 +15,12 @@ app.config_from_object("worker.celeryconfig")
 
 
 def hint(lane: int) -> None:
-    """Ask for a drain of `lane`; where the broker takes none, the sweeper asks again."""
+    """Ask for a drain of `lane`; where the broker takes none, the sweeper asks again.
+
+    Never raises: where a connection breaks in the midst of it, kombu (5.7) may raise what is no error of its own.
+    """
     try:
         app.send_task(DRAIN_TASK, args=[lane], ignore_result=True, argsrepr=f"({lane},)")
-    except OperationalError as error:
-        log.warning("hint.failed", lane=lane, error=type(error.__cause__ or error).__name__)
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, OperationalError) and error.__cause__ else error
+        log.warning("hint.failed", lane=lane, error=type(cause).__name__)

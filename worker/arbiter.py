@@ -26,6 +26,7 @@ from worker.registry import clients
 from worker.settings import WorkerSettings, settings
 from worker.steps import Facts, Heartbeat, Step, Wanted, advance, excepted, pristine, trusted, wanted
 from worker.verification import Panel, Together, Unready, Verification
+from worker.whereabouts import raised_at
 
 log = structlog.get_logger()
 
@@ -170,7 +171,7 @@ class Arbiter:
         except (redis.RedisError, OSError) as error:
             log.error("ready.interrupted", error=type(error).__name__)  # noqa: TRY400 — a word will do
         except Exception as error:  # an error of ours must not end the worker, and its message may hold a user id
-            log.error("ready.failed", error=type(error).__name__)  # noqa: TRY400
+            log.error("ready.failed", error=type(error).__name__, at=raised_at(error))  # noqa: TRY400
         return None
 
     def close(self) -> None:

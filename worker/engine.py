@@ -26,6 +26,7 @@ from worker.replay import Replayer
 from worker.resting import Resting
 from worker.settings import WorkerSettings, settings
 from worker.settling import Settler
+from worker.whereabouts import raised_at
 
 log = structlog.get_logger()
 
@@ -85,7 +86,7 @@ class Engine:
             lifecycle.interrupted(Away.LEDGER if isinstance(error, LedgerError) else Away.REDIS)
             log.error("drain.interrupted", error=type(error).__name__, detail=str(error))  # noqa: TRY400 — a word will do
         except Exception as error:  # an error of ours must not end the worker, and its message may hold a payload
-            log.error("drain.failed", error=type(error).__name__)  # noqa: TRY400
+            log.error("drain.failed", error=type(error).__name__, at=raised_at(error))  # noqa: TRY400
         self.exhausted = drain.abandoned > 0
         log.info("drain.done", **drain.counts)
         return drain.counts

@@ -132,9 +132,8 @@ class HeldLane:
         if retried := self.retries.select(self.position):
             self._start(retried, [], look)
             return True
-        ahead_us = look.now_us + AHEAD_US
-        if self.position.cut[0] > ahead_us or self.entries.strays(0, ahead_us):
-            return self._begin_anew(look)
+        if self._is_ahead(look) or self.entries.set_back(look.now_us):
+            return self._begin_anew(look, cut)
         chosen = list(self.entries.waiting)
         selection = select(chosen, self.position, cut, limit=BATCH_CAPTURES)
         if selection.count:
@@ -145,33 +144,57 @@ class HeldLane:
         self._forget(selection, chosen)  # a crash may have come between a commit and its trim
         return False
 
-    def _start(self, selection: Selection, chosen: list[LaneEntry], look: Look, *, newest_us: int = 0) -> None:
+    def _start(
+        self,
+        selection: Selection,
+        chosen: list[LaneEntry],
+        look: Look,
+        *,
+        newest_us: int = 0,
+        keeps: bool = False,
+    ) -> None:
         self.attempts.begin(self.position)
         writes = self._writes()
-        self._batch = _Batch(self._fair(selection, writes, look), chosen, keeps=bool(newest_us))
+        self._batch = _Batch(self._fair(selection, writes, look), chosen, keeps=keeps)
         by_user = self._batch.selection.by_user
         followed = {user for user, found in writes.items() if any(one.order > selection.after.cut for one in found)}
         around = Around(followed, behind=not self._at_end)
         self.fanout.start(by_user, self.standings.of(by_user), newest_us=newest_us, around=around)
 
-    def _begin_anew(self, look: Look) -> bool:
+    def _is_ahead(self, look: Look) -> bool:
+        return self.position.cut[0] > look.now_us + AHEAD_US
+
+    def _begin_anew(self, look: Look, cut: int) -> bool:
         """Go on in a lane whose clock was set back: first all that was captured before that, then from the beginning.
 
         What is newly captured lies below the cut, and would be late for as long as the clock was set back. The cut is
-        taken back once nothing is in the lane any more that it says is done.
+        taken back once nothing is in the lane any more that it says is done. Times that follow one another in the lane
+        are gone through one by one: what lies between two is dealt with as ever, and before the second.
         """
         self._read_to(FOREVER_US, 0)
-        ahead_us = look.now_us + AHEAD_US
-        old = self.entries.from_ahead(ahead_us, known=self.position.cut[0] > ahead_us)
+        before, old = self.entries.split(look.now_us, position_too=self._is_ahead(look))
+        newest_us = self.entries.newest_us + AHEAD_US
+        selection = select(before, self.position, cut, limit=BATCH_CAPTURES)
+        if selection.count or selection.held:
+            return self._begin_before(selection, before, look, newest_us)
         selection = select(old, self.position, FOREVER_US, limit=BATCH_CAPTURES)
         if selection.count:
-            self._start(selection, old, look, newest_us=self.entries.newest_us + AHEAD_US)
+            self._start(selection, old, look, newest_us=newest_us, keeps=True)
             return True
-        self.lanes.remove(self.number, old)
-        self.entries.keep(old, ())
+        done = [*before, *old]
+        self.lanes.remove(self.number, done)
+        self.entries.keep(done, ())
         log.warning("lane.set_back", lane=self.number, seconds=(self.position.cut[0] - look.now_us) // 1_000_000)
         self._commit(replace(selection, after=Position(self.position.read)), [], (), set_back_us=look.now_us)
         self.standings.set_back()
+        return False
+
+    def _begin_before(self, selection: Selection, before: list[LaneEntry], look: Look, newest_us: int) -> bool:
+        """Deal with what came before the old time as ever: some of it may have to wait for a watermark."""
+        if selection.count:
+            self._start(selection, before, look, newest_us=newest_us)
+            return True
+        self._forget(selection, before)
         return False
 
     def _read_on(self, wanted_us: int, error_us: int) -> tuple[int, bool]:

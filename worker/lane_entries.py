@@ -8,11 +8,12 @@ may have been a write, and puts the whole lane in a gap.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import takewhile
 from typing import Final
 
 from gnomon.readiness import EVERYBODY
 from ledger import Opening, Position, Seen, Sent
-from worker.entries import EntryId, LaneEntry
+from worker.entries import AHEAD_US, EntryId, LaneEntry
 
 NONE_SEEN: Final = Seen()
 
@@ -59,7 +60,7 @@ class LaneEntries:
         if entry.sender is None:
             return replace(entry, known=True) if entry.id <= self._read else entry
         if entry.sender in self._here:
-            return replace(entry, items=())  # a copy of what waits already
+            return replace(entry, items=(), known=True)  # a copy of what waits already
         self._here.add(entry.sender)
         producer, number = entry.sender
         seen = self._seen.get(producer, NONE_SEEN)
@@ -100,13 +101,36 @@ class LaneEntries:
         fresh = (item for entry in self.waiting if not entry.known for item in entry.items)
         return any(not earliest_us <= item.order[0] <= latest_us for item in fresh)
 
-    def from_ahead(self, moment_us: int, *, known: bool) -> list[LaneEntry]:
-        """Return the entries of a time before the clock was set back: from the future; `known`: or read before."""
-        return [
-            entry
-            for entry in self.waiting
-            if (known and entry.known) or any(item.order[0] > moment_us for item in entry.items)
-        ]
+    def set_back(self, now_us: int) -> bool:
+        """Tell whether something is of a time before the clock was set back."""
+        return any(self._of_old(now_us))
+
+    def split(self, now_us: int, *, position_too: bool) -> tuple[list[LaneEntry], list[LaneEntry]]:
+        """Return what came before everything of a time before the clock was set back, and the first of that time.
+
+        Where the lane stands in that time as well (`position_too`), so does everything that was read before, and
+        nothing comes before it. What lies behind the first that is of the new time is left for later.
+        """
+        old = self._of_old(now_us)
+        first = 0 if position_too else old.index(True)
+        before, rest = self.waiting[:first], list(zip(self.waiting, old, strict=True))[first:]
+        leading = {entry.id for entry, _ in takewhile(lambda found: found[0].known or found[1], rest)}
+        return before, [entry for entry, _ in rest if entry.known or entry.id in leading]
+
+    def _of_old(self, now_us: int) -> list[bool]:
+        """Tell of each entry whether it is from the future, or its sender has stamped its user's next ones earlier.
+
+        A process never stamps a user's calls backwards, unless its clock was set; those of different users, and of
+        different processes, may come in any order.
+        """
+        behind: dict[tuple[str, str], int] = {}  # sender and user → the earliest place among the sender's later entries
+        limits: dict[EntryId, int] = {}
+        for entry in sorted(self.waiting, key=_number, reverse=True):
+            writer = (entry.sender[0], entry.digest) if entry.sender is not None else ("", "")
+            limits[entry.id] = min(now_us, behind.get(writer, now_us)) + AHEAD_US
+            if entry.sender is not None and entry.items:
+                behind[writer] = min(_first_us(entry), behind.get(writer, now_us))
+        return [bool(entry.items) and _last_us(entry) > limits[entry.id] for entry in self.waiting]
 
     def seen_with(self, chosen: Iterable[LaneEntry]) -> dict[str, Seen]:
         """Return what is read of each process once these entries are, where that is more than before."""
@@ -132,3 +156,15 @@ class LaneEntries:
         gone = {entry.id for entry in chosen} - {entry.id for entry in held}
         self.waiting = [entry for entry in self.waiting if entry.id not in gone]
         self._here = {entry.sender for entry in self.waiting if entry.sender is not None}
+
+
+def _number(entry: LaneEntry) -> int:
+    return entry.sender[1] if entry.sender is not None else 0
+
+
+def _first_us(entry: LaneEntry) -> int:
+    return min(item.order[0] for item in entry.items)
+
+
+def _last_us(entry: LaneEntry) -> int:
+    return max(item.order[0] for item in entry.items)

@@ -1,5 +1,6 @@
 """The daemon thread: it outlives every fault, doubles nothing, and takes leave only of what is all told."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -7,11 +8,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import msgspec
 import pytest
 import redis
 
+from bench.helper import Helper
+from gnomon import publisher, tap
 from gnomon.flags import Reason, StoredFlags
 from gnomon.hashing import BUCKETS, user_digest
 from gnomon.keys import Keys
@@ -241,7 +245,7 @@ def test_own_exceptions_hold_until_they_come_back(phased, eventually):
 
 
 def test_the_first_writes_wait_for_flags_only_so_long(make, sync_pair, server, valkey_server):
-    """Redis hangs: 100 ms of waiting in all, however many writes there are; the rest goes on without."""
+    """Redis hangs: 250 ms of waiting in all, however many writes there are; the rest goes on without."""
     client = make()
     write = sync_pair(client, "write")
     with frozen(server):
@@ -256,6 +260,19 @@ def test_the_first_write_knows_the_flags(phased, make, sync_pair):
     for _ in range(5):
         write = sync_pair(make(), "write")
         assert (write("ann"), write.calls) == ("old", ["legacy", "enhanced"])
+
+
+def test_the_first_write_waits_longer_for_a_redis_that_is_only_slow(phased, make, sync_pair, valkey_url, monkeypatch):
+    """It has greeted the process in time; all of its first answers take longer than a silent one is waited for."""
+    phased("served")
+    monkeypatch.setattr(tap, "FIRST_FLAGS_S", 1.0)  # ten times as slow as in life: other load makes no difference
+    monkeypatch.setattr(publisher, "GREETED_S", 20.0)
+    with contextlib.closing(Helper("bench.proxy", str(urlsplit(valkey_url).port))) as proxy:
+        port = proxy.ask(delay_s=0.06)["port"]
+        client = make(GNOMON_REDIS_URL=f"redis://127.0.0.1:{port}/0")
+        write = sync_pair(client, "write")
+        assert (write("ann"), write.calls) == ("old", ["legacy", "enhanced"])
+        client.close()
 
 
 def test_the_first_write_is_stamped_with_the_flags_it_was_routed_by(make, sync_pair, server, captures):

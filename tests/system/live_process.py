@@ -85,12 +85,18 @@ def flush() -> bool:
     return client.flush(20)
 
 
+def knows() -> bool:
+    """Tell whether this process has heard from Redis whom to serve from where."""
+    client.flags.for_user("nobody")  # what begins to ask
+    return client.health().details["redis"] == "ok"
+
+
 def metrics() -> dict[str, Any]:
     """Return what this process counted."""
     return client.metrics()
 
 
-COMMANDS = {function.__name__: function for function in (roam, decisions, phases, saves, reads, flush, metrics)}
+COMMANDS = {function.__name__: function for function in (roam, decisions, phases, saves, reads, flush, knows, metrics)}
 
 
 def main() -> None:

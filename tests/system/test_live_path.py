@@ -48,7 +48,7 @@ def test_flags_may_be_flipped_under_load(deployment):
     everybody = [f"user-{number}" for number in range(users)]
     processes = [deployment.live() for _ in range(8)]
     for process in processes:
-        assert process.ask("flush")
+        assert eventually(lambda asked=process: asked.ask("knows"))
     deployment.share(50)
     served = eventually(lambda: "served" in processes[0].ask("phases", users=everybody).values())
     assert served, "nobody was ever served"

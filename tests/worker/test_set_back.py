@@ -12,14 +12,15 @@ from ledger import LaneCommit, Position
 
 pytestmark = pytest.mark.slow
 
-HOUR_US = 3_600_000_000
+SECOND_US = 1_000_000
+HOUR_US = 3_600 * SECOND_US
 LANES = range(4)
 
 
-def ahead(payload: bytes) -> bytes:
-    """Return captures as they would have been stamped an hour later."""
+def stamped(payload: bytes, by_us: int) -> bytes:
+    """Return captures as they would have been stamped at another time."""
     captures = [decode(line) for line in unpack(payload)]
-    moved = [msgspec.structs.replace(c, start=c.start + HOUR_US, end=c.end + HOUR_US) for c in captures]
+    moved = [msgspec.structs.replace(c, start=c.start + by_us, end=c.end + by_us) for c in captures]
     return pack([encode(capture) for capture in moved])
 
 
@@ -36,7 +37,7 @@ def set_back(server, keys, ledger):
             for raw_id, fields in entries:
                 ms, _, seq = raw_id.partition(b"-")
                 name = "*" if forgotten else f"{int(ms) + HOUR_US // 1_000}-{int(seq)}"
-                server.xadd(stream, {**fields, b"p": ahead(fields[b"p"])} if not forgotten else fields, id=name)
+                server.xadd(stream, fields if forgotten else {**fields, b"p": stamped(fields[b"p"], HOUR_US)}, id=name)
             hold = ledger.take(lane)
             after = Position(((now_us + HOUR_US) // 1_000, 0), (now_us + HOUR_US // 2, ""))
             ledger.commit(LaneCommit(lane=lane, fence=hold.fence, before=hold.position, after=after))
@@ -106,7 +107,7 @@ def test_what_lies_between_entries_of_the_old_time_is_not_lost(
     for raw_id, fields in server.xrange(stream):
         if decode(unpack(fields[b"p"])[0]).user == unaware:
             server.xdel(stream, raw_id)
-            server.xadd(stream, {**fields, b"p": ahead(fields[b"p"])})
+            server.xadd(stream, {**fields, b"p": stamped(fields[b"p"], HOUR_US)})
     notes.end()
     dying = make_store()
     monkeypatch.setattr(dying, "remove", killed)
@@ -118,9 +119,88 @@ def test_what_lies_between_entries_of_the_old_time_is_not_lost(
     assert server.xlen(stream) == 0
 
 
+def test_what_was_read_before_the_clock_went_ahead_and_came_back_is_not_lost(
+    notes, client, sums, make_drain, make_producer, short_turns, server, keys, clean
+):
+    """A capture waits for a watermark, others come an hour ahead and the clock is right again: all in their order."""
+    user, lane = "u1", lane_of("u1", len(LANES))
+    stream = keys.lane(lane).stream
+    say(notes, user)
+    assert client.flush(5)
+    move(server, stream, -2 * SECOND_US, lambda *_: True)
+    say(notes, user)
+    assert client.flush(5)
+    other = make_producer("other")
+    other.beat(time.time_ns() // 1_000 - SECOND_US)
+    make_drain().run(lane)
+    assert (sums().done, server.xlen(stream)) == (2, 1)  # the second was read, and kept back
+    say(notes, user)  # read by nobody
+    assert client.flush(5)
+    known = {raw_id for raw_id, _ in server.xrange(stream)}
+    say(notes, user)
+    assert client.flush(5)
+    move(server, stream, HOUR_US, lambda raw_id, _: raw_id not in known)
+    say(notes, user)
+    notes.end()
+    other.leave()
+    for _ in range(2):
+        make_drain().run(lane)
+    assert (sums().outcomes, sums().reasons) == (Counter(match=10), {})
+    clean()
+
+
+def test_what_was_captured_while_the_clock_was_behind_comes_after_what_was_before(
+    notes, client, sums, make_drain, make_producer, short_turns, server, keys, clean
+):
+    """Nobody looked while the clock was an hour behind: the lane tells that it was, by what one process has sent."""
+    user, lane = "u1", lane_of("u1", len(LANES))
+    stream = keys.lane(lane).stream
+    say(notes, user)
+    say(notes, user)
+    assert client.flush(5)
+    known = {raw_id for raw_id, _ in server.xrange(stream)}
+    say(notes, user)
+    assert client.flush(5)
+    move(server, stream, -HOUR_US, lambda raw_id, _: raw_id not in known)
+    say(notes, user)
+    notes.end()
+    for _ in range(2):
+        make_drain().run(lane)
+    assert (sums().outcomes, sums().reasons) == (Counter(match=8), {})
+    clean()
+
+
+def test_a_copy_of_what_was_done_before_the_clock_was_set_back_counts_nothing(
+    notes, client, set_back, sums, make_drain, server, keys
+):
+    """It comes behind what waits, in the old time, and stays there when that is gone."""
+    lane = lane_of("u1", len(LANES))
+    stream = keys.lane(lane).stream
+    say(notes, "u1")
+    assert client.flush(5)
+    set_back()
+    for _, fields in server.xrange(stream):
+        server.xadd(stream, fields)
+    notes.end()
+    for _ in range(2):
+        make_drain().run(lane)
+    assert sums().outcomes == Counter(match=2)
+    assert server.xlen(stream) == 0
+
+
 def say(notes, user):
     notes.save(user, "hello")
     notes.read(user)
+
+
+def move(server, stream, by_us, chosen):
+    """Let those entries that are chosen be stamped at another time, in the order that they are in."""
+    for raw_id, fields in server.xrange(stream):
+        if chosen(raw_id, fields):
+            ms, _, seq = raw_id.partition(b"-")
+            server.xdel(stream, raw_id)
+            name = f"{int(ms) + by_us // 1_000}-{int(seq)}" if by_us > 0 else "*"  # no id is lower than one before
+            server.xadd(stream, {**fields, b"p": stamped(fields[b"p"], by_us)}, id=name)
 
 
 def killed(*_: object) -> None:

@@ -42,6 +42,7 @@ FORGOT_LIFETIME_MS: Final = 3_600_000  # by then a lane was drained
 SENDER_LIFETIME_MS: Final = 86_400_000
 LONGEST_BACKOFF_S: Final = 1.0
 EXIT_DEADLINE_S: Final = 2.0
+GREETED_S: Final = 2.0  # the first answer takes eight turns: with ten processes a core a second was seen
 SAMPLES: Final = 5  # of the time, at first: some milliseconds, and as many fewer of error
 KILL_FILE_S: Final = 0.5  # promised is every second
 
@@ -94,6 +95,7 @@ class Publisher(WakeUp):
         self._doubtful = False  # Redis may have forgotten what it had taken
         self._checking = False
         self._asked = threading.Event()  # Redis was asked once, whatever it answered
+        self._greeted = False  # Redis has said something: it is there
         self._idle = True
         self._looked = float("-inf")
         self._host = socket.gethostname()
@@ -121,8 +123,12 @@ class Publisher(WakeUp):
         self._event.set()
 
     def await_answer(self, timeout_s: float) -> None:
-        """Wait until Redis was asked for the first time, no longer than so long after the thread began to ask."""
-        self._asked.wait(max(0.0, self._began + timeout_s - time.monotonic()))
+        """Wait until Redis was asked for the first time, no longer than so long after the thread began to ask.
+
+        A Redis that has greeted us is slow, not silent: it is waited for longer.
+        """
+        if not self._asked.wait(max(0.0, self._began + timeout_s - time.monotonic())) and self._greeted:
+            self._asked.wait(max(0.0, self._began + GREETED_S - time.monotonic()))
 
     # --- called by whoever shuts down or waits
 
@@ -218,6 +224,7 @@ class Publisher(WakeUp):
     def _connected(self, connection: Any) -> None:
         """Greet Redis on a new connection; nothing is said on it before it is known what has been forgotten."""
         connection.on_connect()
+        self._greeted = True
         if self._outbox.sent and not self._checking:
             self._doubtful = True
             raise Reconnected("Redis was away")

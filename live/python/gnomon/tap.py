@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("gnomon")
 
 MESSAGE_CHARS: Final = 500  # of an exception's message; enough to compare, too little to carry a document
-FIRST_FLAGS_S: Final = 0.1  # the first write of a process waits so long for flags that were never read
+FIRST_FLAGS_S: Final = 0.25  # the first write of a process waits so long for flags that were never read
 _INTERRUPTIONS: Final = frozenset({"CancelledError", "KeyboardInterrupt", "SystemExit", "GeneratorExit"})
 
 #: flag → what it switches on, in the words that developers look for
