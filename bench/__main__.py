@@ -6,7 +6,7 @@ import sys
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-from bench import engine, judge, live, races, scaling
+from bench import engine, judge, live, races, scaling, timing
 from bench.machine import machine
 from bench.measuring import BenchError, Benchmark
 from bench.printing import as_json, header, show
@@ -17,6 +17,7 @@ BENCHMARKS: Final = (
     engine.BENCHMARK,
     live.BENCHMARK,
     judge.BENCHMARK,
+    timing.BENCHMARK,
     races.BENCHMARK,
     scaling.CAPTURES_BENCHMARK,
     scaling.LANES_BENCHMARK,

@@ -16,7 +16,7 @@ from bench.memories import USERS, answer, user_of
 from bench.workers import PROCESSES, ROOT, BaselineWorker, standing_by
 from console.processes import WorkerProcess
 from gnomon import Gnomon
-from ledger import Ledger
+from ledger import Ledger, PairSums
 
 FLUSH_EVERY: Final = 2_000  # calls; the driver must never outrun the buffer, as a live application may
 FLUSH_S: Final = 30.0
@@ -149,6 +149,11 @@ class Ours:
         with self._ledger.reading() as reading:
             return sum(sums.outcomes["diverged"] for sums in reading.sums().values())
 
+    def pairs(self) -> PairSums:
+        """Return the reads that its workers made of both systems."""
+        with self._ledger.reading() as reading:
+            return reading.pairs().get("memory.recent", PairSums())
+
     def close(self) -> None:
         """Close its connections."""
         self._ledger.close()
@@ -168,8 +173,15 @@ def _flush(client: Gnomon) -> None:
 
 
 @contextlib.contextmanager
-def ours(folder: Path, redis_url: str, setting: Setting, *, lanes: int = LANES) -> Iterator[Ours]:
-    """Bring ours up and down again."""
+def ours(
+    folder: Path,
+    redis_url: str,
+    setting: Setting,
+    *,
+    lanes: int = LANES,
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Ours]:
+    """Bring ours up and down again; its workers with the `settings` given."""
     environment = {
         "GNOMON_REDIS_URL": redis_url,
         "GNOMON_DATABASE_URL": setting.database(f"{setting.namespace}-ledger"),
@@ -179,6 +191,7 @@ def ours(folder: Path, redis_url: str, setting: Setting, *, lanes: int = LANES) 
         "GNOMON_LANES": str(lanes),
         "PYTHONPATH": str(ROOT),
         operations.IO_VARIABLE: str(setting.io_s),
+        **{f"GNOMON_{name.upper()}": value for name, value in (settings or {}).items()},
     }
     _migrate(environment)
     with (

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from console.pairs import pairs_in_words
 from console.picture import GONE, OK, InLedger, InRedis, Picture
 from console.producers import Ended
 from console.report import Sums
@@ -49,6 +50,8 @@ def facts(picture: Picture) -> Iterator[Fact]:
     if sums:
         yield _captured(sums)
     yield from _waiting(picture, sums)
+    if picture.in_ledger and picture.in_ledger.pairs:
+        yield Fact("pairs", pairs_in_words(picture.in_ledger.pairs))
     yield from _parked(picture.in_ledger)
     yield from _gone(picture)
     if picture.in_redis:

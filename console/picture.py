@@ -11,6 +11,7 @@ import msgspec
 import redis
 
 from console.options import Place
+from console.pairs import pairs_as_json
 from console.producers import Ended, Producer, ended_producers, live_producers, server_ms
 from console.report import Sums
 from gnomon import FlagError
@@ -19,7 +20,7 @@ from gnomon.flags import SHARE, SWITCHES, StoredFlags
 from gnomon.keys import Keys
 from gnomon.metrics import read_metrics, summary
 from gnomon.switchboard import read_flags
-from ledger import Ledger, LedgerError, Outcome, Position
+from ledger import Ledger, LedgerError, Outcome, PairSums, Position
 from worker.arbiter import status
 from worker.lanes import LaneStore
 from worker.reconciliation import Reconciliation, reconcile
@@ -75,6 +76,7 @@ class InLedger:
     parked: Mapping[str, int] = field(default_factory=dict)  #: captures that could not be replayed, by reason
     retrying: int = 0  #: of those, how many are to be replayed again
     reconciliation: Reconciliation | None = None  #: None: Redis does not answer
+    pairs: dict[str, PairSums] = field(default_factory=dict)  #: reads made of both systems, by operation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +197,7 @@ def _asked_ledger(found: Place, *, fold: bool) -> tuple[str, InLedger | None]:
             with ledger.reading() as reading:
                 sums = Sums(operations=reading.sums(), done=reading.done())
                 losses = sum(captures for _, _, captures, _ in reading.losses())
+                pairs = reading.pairs()
                 lanes, parked, retrying = reading.positions(), reading.why_parked(), reading.retrying()
             return OK, InLedger(
                 sums=sums,
@@ -203,6 +206,7 @@ def _asked_ledger(found: Place, *, fold: bool) -> tuple[str, InLedger | None]:
                 parked=parked,
                 retrying=retrying,
                 reconciliation=reconciliation,
+                pairs=pairs,
             )
     except LedgerError as error:
         return str(error), None
@@ -230,14 +234,15 @@ def _off(found: Reconciliation | None) -> Iterator[str]:
 
 def _sums(found: InLedger | None) -> dict[str, Any]:
     if found is None:
-        names = ("eligible", "funnel", "outcomes", "failures", "operations", "imbalance", "lanes", "losses", "parked")
-        return dict.fromkeys(names)
+        of_sums = ("eligible", "funnel", "outcomes", "failures", "operations", "imbalance")
+        return dict.fromkeys((*of_sums, "lanes", "losses", "parked", "pairs"))
     lanes = {
         lane: {"read": "{}-{}".format(*position.read), "done_until_us": position.cut[0]}
         for lane, position in found.lanes.items()
     }
     parked = {"reasons": found.parked, "retrying": found.retrying}
     own = {"imbalance": found.sums.imbalance, "lanes": lanes, "losses": found.losses, "parked": parked}
+    own["pairs"] = pairs_as_json(found.pairs)
     return {**found.sums.sums_as_json(), **own}
 
 

@@ -1,7 +1,7 @@
 """Puts a report into words and tables for a terminal; colour only ever repeats what a word says."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from rich.console import Console, Group
@@ -10,9 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from console.output import cell, plain
+from console.pairs import noise_table, speed_table
 from console.report import Report
 from ledger import Group as DifferenceGroup
-from ledger import Outcome
+from ledger import Outcome, PairSums
 from rollout import Decision, Standing, State
 
 _STYLES: Final = {"critical": "bold red", "major": "yellow", "minor": "cyan"}
@@ -55,6 +56,9 @@ def show(report: Report, console: Console) -> None:
         console.print(_reasons(report), "")
     console.print(Rule("What differs"))
     show_groups(report.groups, console)
+    if report.pairs:
+        console.print(Rule("Both systems side by side"))
+        show_pairs(report.pairs, console)
     console.print(Rule("The gate"))
     show_gate(report.decision, console)
     if report.seconds:
@@ -102,6 +106,18 @@ def show_groups(groups: Iterable[DifferenceGroup], console: Console) -> None:
         severity = Text(group.severity, style=_STYLES.get(group.severity, ""))
         table.add_row(group.id, cell(group.operation), severity, what, f"{group.count:,}", f"{group.users:,}")
     console.print(table, "")
+
+
+def show_pairs(pairs: Mapping[str, PairSums], console: Console) -> None:
+    """Print how fast both systems are in one process, and the fields in which legacy differs from itself."""
+    console.print(speed_table(pairs), "")
+    if any(sums.noise for sums in pairs.values()):
+        console.print(noise_table(pairs), "")
+    repeated, noisy = (sum(sums.counts[name] for sums in pairs.values()) for name in ("repeated", "noisy"))
+    said = (
+        f"gain: median; times: median / 95th percentile; legacy differed from itself in {noisy:,} of {repeated:,} pairs"
+    )
+    console.print(Text(f"{said}\n", style="dim"))
 
 
 def show_gate(decision: Decision, console: Console, *, everything: bool = False) -> None:

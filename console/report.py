@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from console.pairs import pairs_as_json
 from gnomon import Kind
-from ledger import COUNTED, Failure, Group, Ledger, Loss, OperationSums, Outcome
+from ledger import COUNTED, Failure, Group, Ledger, Loss, OperationSums, Outcome, PairSums
 from rollout import Decision, Policy, decide
 from rollout.gathering import gather
 
@@ -70,6 +71,7 @@ class Report(Sums):
     groups: list[Group]
     reasons: list[tuple[str, str, str, int]]
     decision: Decision
+    pairs: dict[str, PairSums] = field(default_factory=dict)  #: by operation that has any
     seconds: float | None = None
 
     @property
@@ -84,6 +86,7 @@ class Report(Sums):
             **self.sums_as_json(),
             "groups": [group_as_json(group) for group in self.groups],
             "gate": self.decision.as_json(),
+            "pairs": pairs_as_json(self.pairs),
             "seconds": None if seconds is None else round(seconds, 3),
             "comparisons_per_s": None if not seconds else round(self.comparisons / seconds, 1),
         }
@@ -123,5 +126,6 @@ def build(
             reasons=reading.reasons(),
             decision=decide(gather(reading, kinds, oldest_pending=oldest_pending), Policy()),
             done=reading.done(),
+            pairs=reading.pairs(),
             seconds=seconds,
         )

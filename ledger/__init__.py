@@ -18,6 +18,8 @@ from ledger.facts import (
     Settling,
 )
 from ledger.ledger import Ledger
+from ledger.paired import Noise, PairSums
+from ledger.pairs import Comparison, Field, Measure, PairedRuns, Unpaired
 from ledger.parked import Choice, NotParkedError, Parked, ParkedState, Retry
 from ledger.reading import Reading
 from ledger.senders import Seen, Sent
@@ -28,8 +30,10 @@ __all__ = [
     "UNVERIFIED",
     "CallsKey",
     "Choice",
+    "Comparison",
     "Failure",
     "FencedError",
+    "Field",
     "Finding",
     "Group",
     "Hold",
@@ -41,10 +45,14 @@ __all__ = [
     "LedgerSchemaError",
     "LedgerUnreachableError",
     "Loss",
+    "Measure",
+    "Noise",
     "NotParkedError",
     "Opening",
     "OperationSums",
     "Outcome",
+    "PairSums",
+    "PairedRuns",
     "Parked",
     "ParkedState",
     "Position",
@@ -54,6 +62,7 @@ __all__ = [
     "Sent",
     "Settling",
     "Standing",
+    "Unpaired",
     "database_url",
     "everyone_of",
 ]

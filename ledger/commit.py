@@ -7,10 +7,10 @@ from functools import cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, CursorResult, Update, bindparam, case, func, or_, update
+from sqlalchemy import Connection, CursorResult, Update, bindparam, func, update
 
 from comparators import wildcard
-from ledger import accounts, parked
+from ledger import accounts, paired, parked
 from ledger.engine import FencedError
 from ledger.facts import GRAVITY, CallsKey, Finding, KeptDifference, LaneCommit, Outcome
 from ledger.models import (
@@ -27,7 +27,8 @@ from ledger.models import (
     UserRow,
 )
 from ledger.standings import Standing
-from ledger.tallying import Sums, operation_name, place_of, storable
+from ledger.tallying import Sums, operation_name, place_of
+from ledger.texts import graver, storable
 from ledger.upsert import Statement, add_new, add_up, insert_into, put
 
 RECORDED = (Outcome.DIVERGED, Outcome.FAILED)  # what people review; the rest is counted
@@ -54,6 +55,7 @@ def write(connection: Connection, commit: LaneCommit) -> int:
     kept = [finding for finding in findings if finding.outcome is Outcome.PARKED]
     add_new(connection, ParkedRow, [_parked(commit.lane, finding) for finding in kept if not finding.unparks])
     add_new(connection, ParkedRow, [_parked_again(taken, finding) for finding in kept if finding.unparks])
+    paired.write(connection, commit.pairs)
     put(connection, StandingRow, [_standing(commit.lane, standing) for standing in commit.standings])
     if commit.set_back_us is not None:
         _set_back(connection, commit.lane, commit.set_back_us)
@@ -220,12 +222,6 @@ def _new_group(gid: str, finding: Finding, kept: KeptDifference) -> dict[str, An
     }
 
 
-def _graver(known: Any, new: Any) -> Any:
-    """The worse of two severities, in SQL."""
-    *grave, harmless = GRAVITY
-    return case(*((or_(known == name, new == name), name) for name in grave), else_=harmless)
-
-
 @cache
 def _merging_groups(dialect: str) -> Statement:
     statement = insert_into(dialect, GroupRow)
@@ -235,7 +231,7 @@ def _merging_groups(dialect: str) -> Statement:
         "count": GroupRow.count + new.count,
         "first_seen": earliest(GroupRow.first_seen, new.first_seen),
         "last_seen": latest(GroupRow.last_seen, new.last_seen),
-        "severity": _graver(GroupRow.severity, new.severity),
+        "severity": graver(GroupRow.severity, new.severity),
     }
     return statement.on_conflict_do_update(index_elements=["id"], set_=merged)
 

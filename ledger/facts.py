@@ -12,6 +12,7 @@ import msgspec
 
 from comparators import ABSENT, Difference, Severity, explain, fingerprint, mask
 from gnomon.hashing import cluster_of, user_digest
+from ledger.pairs import PairedRuns
 from ledger.senders import Seen, Sent
 from ledger.standings import Standing
 
@@ -157,6 +158,7 @@ class LaneCommit:
     refilled: bool = False  #: some of those had been missing
     standings: tuple[Standing, ...] = ()  #: of users, where they have changed
     settling: Settling | None = None
+    pairs: tuple[PairedRuns, ...] = ()
     set_back_us: int | None = None  #: Redis's clock was set back to this: no gap can have been closed later
 
 
@@ -181,6 +183,7 @@ class OperationSums:
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)  #: of the failed: how
     excluded_returned: int = 0
+    diverged_critical: int = 0  #: of the diverged, those with a critical difference
 
     @property
     def eligible(self) -> int:

@@ -15,7 +15,7 @@ from ledger.models import FunnelRow, LaneRow, SenderRow, StandingRow
 from ledger.reading import Reading
 from ledger.senders import Sent
 from ledger.standings import Standing
-from ledger.tallying import storable
+from ledger.texts import storable
 from ledger.upsert import add_new
 
 PAGE: Final = 500  # users asked for at once: below what either database takes as parameters

@@ -102,6 +102,7 @@ class Outcomes:
     match: Mapped[int] = mapped_column(default=0)
     ignored: Mapped[int] = mapped_column(default=0)
     diverged: Mapped[int] = mapped_column(default=0)
+    diverged_critical: Mapped[int] = mapped_column(default=0)  #: of the diverged: those with a critical difference
     failed: Mapped[int] = mapped_column(default=0)
     inconclusive: Mapped[int] = mapped_column(default=0)
     excluded: Mapped[int] = mapped_column(default=0)
@@ -221,6 +222,58 @@ class DivergenceRow(Base):
     called_at: Mapped[datetime]
     differences: Mapped[list[Any]]  #: objects of path, kind, severity, legacy, enhanced
     __table_args__ = (Index(None, "epoch", "operation"), Index(None, "user_digest"))
+
+
+class PairRow(Base):
+    """Reads that a worker made of both systems, one after another: which was faster, and what became of the others."""
+
+    __tablename__ = "pairs"
+    operation: Mapped[str] = mapped_column(String(200), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    exposure: Mapped[str] = mapped_column(String(10), primary_key=True)
+    cluster: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    wins: Mapped[int] = mapped_column(default=0)  #: enhanced was faster
+    losses: Mapped[int] = mapped_column(default=0)  #: legacy was, or enhanced failed
+    ties: Mapped[int] = mapped_column(default=0)
+    failed: Mapped[int] = mapped_column(default=0)  #: of the losses: legacy returned, enhanced did not
+    log_sum: Mapped[int] = mapped_column(default=0)  #: ln(enhanced/legacy) of the others, in millionths
+    log_squares: Mapped[int] = mapped_column(default=0)  #: its squares, in millionths
+    repeated: Mapped[int] = mapped_column(default=0)  #: legacy's two runs were compared with each other
+    noisy: Mapped[int] = mapped_column(default=0)  #: and diverged, without a critical difference
+    compared: Mapped[int] = mapped_column(default=0)  #: legacy's and enhanced's runs were compared
+    differing: Mapped[int] = mapped_column(default=0)  #: and diverged
+    # wanted, and not taken or not counted
+    capped: Mapped[int] = mapped_column(default=0)
+    behind: Mapped[int] = mapped_column(default=0)
+    superseded: Mapped[int] = mapped_column(default=0)
+    legacy_failed: Mapped[int] = mapped_column(default=0)
+    given_up: Mapped[int] = mapped_column(default=0)
+
+
+class LatencyRow(Base):
+    """Histograms with bins of fixed logarithmic width, which merge by addition."""
+
+    __tablename__ = "latencies"
+    operation: Mapped[str] = mapped_column(String(200), primary_key=True)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    exposure: Mapped[str] = mapped_column(String(10), primary_key=True)
+    measure: Mapped[str] = mapped_column(String(20), primary_key=True)
+    bin: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    count: Mapped[int] = mapped_column(default=0)
+
+
+class NoiseRow(Base):
+    """In how many pairs a field differed: between legacy's two runs, and between legacy's run and enhanced's."""
+
+    __tablename__ = "noise"
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    group_id: Mapped[str] = mapped_column(String(40), primary_key=True)
+    operation: Mapped[str] = mapped_column(String(200))
+    kind: Mapped[str] = mapped_column(String(40))
+    path: Mapped[str] = mapped_column(String(500))
+    severity: Mapped[str] = mapped_column(String(10))  #: the gravest
+    repeated: Mapped[int] = mapped_column(default=0)
+    compared: Mapped[int] = mapped_column(default=0)
 
 
 class GroupRow(Base):

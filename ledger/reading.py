@@ -1,12 +1,13 @@
 """Reads the ledger: everything asked of one `Reading` is from one moment, so that figures agree with each other."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from ledger import paired
 from ledger.accounts import NOBODY, LaneAccount, of_lanes
 from ledger.facts import COUNTED, FUNNEL, GRAVITY, Failure, Group, OperationSums, Outcome, Position
 from ledger.models import (
@@ -24,6 +25,8 @@ from ledger.models import (
     TallyRow,
     UserRow,
 )
+from ledger.paired import PairSums
+from ledger.pairs import Measure
 from ledger.parked import Choice, Parked, ParkedState, listed, totals
 
 
@@ -39,10 +42,13 @@ class Reading:
         for row in self._summed(FunnelRow, FUNNEL, epoch):
             sums[row["operation"]].funnel = Counter({name: int(row[name]) for name in FUNNEL})
         failed = {str(failure): f"failed_{failure}" for failure in Failure}
-        for row in self._summed(TallyRow, (*map(str, COUNTED), "excluded_returned", *failed.values()), epoch):
+        for row in self._summed(
+            TallyRow, (*map(str, COUNTED), "excluded_returned", "diverged_critical", *failed.values()), epoch
+        ):
             sums[row["operation"]].outcomes = Counter({str(name): int(row[name]) for name in COUNTED})
             sums[row["operation"]].failures = Counter({name: int(row[column]) for name, column in failed.items()})
             sums[row["operation"]].excluded_returned = int(row["excluded_returned"])
+            sums[row["operation"]].diverged_critical = int(row["diverged_critical"])
         return dict(sorted(sums.items()))
 
     def done(self) -> int:
@@ -105,6 +111,10 @@ class Reading:
         query = select(LossRow.operation, LossRow.epoch, LossRow.captures, LossRow.noticed_at)
         rows = self._connection.execute(query.order_by(LossRow.id.desc()))
         return [(row[0], row[1], row[2], row[3]) for row in rows]
+
+    def pairs(self, epoch: int | None = None, measures: Collection[Measure] = tuple(Measure)) -> dict[str, PairSums]:
+        """Return the paired reads of every operation that has any, over one epoch or all; histograms of `measures`."""
+        return paired.sums(self._connection, epoch, measures)
 
     def groups(self) -> list[Group]:
         """Return all groups, the gravest and largest first."""

@@ -9,18 +9,13 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from comparators import Severity
 from gnomon.hashing import cluster_of, user_digest
 from ledger.facts import COUNTED, CallsKey, Failure, Finding, Outcome
+from ledger.texts import storable
 
 _MINUTE_US: Final = 60_000_000
 _MOST_NAMES: Final = 1_024
-
-
-def storable(text: str, length: int) -> str:
-    """Return text as every database takes it: no NUL, no lone surrogate, no longer than its column."""
-    if text.isascii() and len(text) <= length and "\0" not in text:
-        return text
-    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")[:length]
 
 
 @lru_cache(_MOST_NAMES)
@@ -34,7 +29,7 @@ def failed_as(failure: Failure) -> str:
     return f"failed_{failure}"
 
 
-_COUNTERS: Final = (*map(str, COUNTED), "excluded_returned", *map(failed_as, Failure))
+_COUNTERS: Final = (*map(str, COUNTED), "excluded_returned", "diverged_critical", *map(failed_as, Failure))
 
 
 class _Kind(NamedTuple):
@@ -48,6 +43,7 @@ class _Kind(NamedTuple):
     outcome: Outcome
     failure: Failure | None
     returned: bool
+    critical: bool
     reason: str
 
     @classmethod
@@ -62,6 +58,7 @@ class _Kind(NamedTuple):
             outcome,
             finding.failure,
             finding.enhanced_returned,
+            outcome is Outcome.DIVERGED and finding.severity is Severity.CRITICAL,
             "" if outcome is Outcome.DIVERGED else finding.reason,  # those have groups
         )
 
@@ -70,6 +67,8 @@ class _Kind(NamedTuple):
         """The columns that count it."""
         if self.outcome is Outcome.EXCLUDED and self.returned:
             return (self.outcome, "excluded_returned")
+        if self.critical:
+            return (self.outcome, "diverged_critical")
         if self.outcome is Outcome.FAILED:
             return (self.outcome, failed_as(self.failure or Failure.ERROR))
         return (self.outcome,)

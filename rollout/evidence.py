@@ -96,7 +96,8 @@ class ClusterEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
     `trials` = `successes` + failed + `unknown` are the calls of the success test; `judged` are those without the
     excluded ones, `divergent` of them diverged. Summed over clusters they are those of the operation, save for unknown
-    calls whose user is no longer known. `of` makes them from outcomes.
+    calls whose user is no longer known. `critical` are those divergent with a critical difference; `wins` and `losses`
+    those of its users' pairs. `of` makes them from outcomes.
     """
 
     cluster: int
@@ -105,10 +106,21 @@ class ClusterEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     divergent: int = 0
     judged: int = 0
     unknown: int = 0
+    critical: int = 0
+    wins: int = 0
+    losses: int = 0
 
     @classmethod
-    def of(cls, cluster: int, outcomes: Outcomes, excluded_returned: int = 0) -> "ClusterEvidence":
-        """Return the counts of a cluster from its outcomes and its excluded calls where enhanced returned."""
+    def of(
+        cls,
+        cluster: int,
+        outcomes: Outcomes,
+        excluded_returned: int = 0,
+        *,
+        critical: int = 0,
+        pairs: tuple[int, int] = (0, 0),
+    ) -> "ClusterEvidence":
+        """Return the counts of a cluster from its outcomes, its excluded calls where enhanced returned, and pairs."""
         judged = outcomes.answered + outcomes.failed + outcomes.unknown
         return cls(
             cluster=cluster,
@@ -117,12 +129,20 @@ class ClusterEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             divergent=outcomes.diverged,
             judged=judged,
             unknown=outcomes.unknown,
+            critical=critical,
+            wins=pairs[0],
+            losses=pairs[1],
         )
 
     @property
     def alike(self) -> int:
         """The judged calls known not to diverge; an unknown one might have."""
         return self.judged - self.divergent - self.unknown
+
+    @property
+    def uncritical(self) -> int:
+        """The judged calls known not to differ critically; an unknown one might."""
+        return self.judged - self.critical - self.unknown
 
 
 class OperationEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -135,6 +155,10 @@ class OperationEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     fast within the clock; a timeout or error of enhanced while legacy returned is a loss.
     `p95_ratio`: enhanced over legacy, at the 95th percentile of latency: for reads the upper bound of the paired ratio,
     for writes and generate calls the ratio of live latencies; None until measured.
+    `gain`: 1 less the median ratio of the pairs, enhanced over legacy; None without pairs.
+    `critical`: of the diverged calls, those with a critical difference.
+    `repeats`: pairs in which legacy's two runs were compared with each other, `noisy` of them diverged, though not
+    critically; `excused` of those at most, in fields in which enhanced's run differed from legacy's as often.
     """
 
     operation: str
@@ -148,6 +172,11 @@ class OperationEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     losses: int = 0
     ties: int = 0
     p95_ratio: float | None = None
+    gain: float | None = None
+    critical: int = 0
+    repeats: int = 0
+    noisy: int = 0
+    excused: int = 0
     clusters: tuple[ClusterEvidence, ...] = ()
 
     @property
@@ -158,7 +187,13 @@ class OperationEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     @property
     def counts(self) -> ClusterEvidence:
         """The counts of both tests over all users."""
-        return ClusterEvidence.of(-1, self.outcomes, self.excluded_returned)
+        pairs = (self.wins, self.losses)
+        return ClusterEvidence.of(-1, self.outcomes, self.excluded_returned, critical=self.critical, pairs=pairs)
+
+    @property
+    def pairs(self) -> int:
+        """Reads that a worker made of both systems."""
+        return self.wins + self.losses + self.ties
 
     @property
     def groups_seen(self) -> int:

@@ -2,17 +2,31 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
+
+import msgspec
 
 from gnomon import Kind
-from ledger import OperationSums, Reading
+from ledger import Measure, OperationSums, PairSums, Reading
 from ledger.models import EpochRow
 from rollout.evidence import ClusterEvidence, Evidence, Exposure, Funnel, OperationEvidence, Outcomes
+from rollout.pairing import paired_evidence
+from rollout.policy import Policy
 from rollout.stages import Epoch, Stage
 
+_DEFAULT: Final = Policy()
 
-def gather(reading: Reading, kinds: Mapping[str, Kind], *, oldest_pending: datetime | None = None) -> Evidence:
+
+def gather(
+    reading: Reading,
+    kinds: Mapping[str, Kind],
+    *,
+    oldest_pending: datetime | None = None,
+    policy: Policy = _DEFAULT,
+) -> Evidence:
     """Return the evidence of the open epoch.
+
+    `policy` gives the level at which bounds of measured times are to hold.
 
     `kinds` names the operations that must be proven, with their kind; `oldest_pending` is when the oldest capture that
     waits was made: where captures wait and it is not known, they are taken to be as old as the epoch. Raises
@@ -20,10 +34,17 @@ def gather(reading: Reading, kinds: Mapping[str, Kind], *, oldest_pending: datet
     """
     row = reading.epoch()
     sums = reading.sums(row.epoch)
-    clusters = reading.clusters(row.epoch)
+    clusters, pairs = reading.clusters(row.epoch), reading.pairs(row.epoch, [Measure.RATIO])
     now = reading.now()
     waiting_since = (oldest_pending or row.opened_at) if any(found.pending for found in sums.values()) else now
-    operations = [_operation(name, kinds.get(name, Kind.READ), sums[name], clusters.get(name, [])) for name in sums]
+    paired = {name: pairs.get(name, PairSums()) for name in sums}
+    operations = [
+        msgspec.structs.replace(
+            _operation(name, kinds.get(name, Kind.READ), sums[name], clusters.get(name, []), paired[name]),
+            **paired_evidence(paired[name], policy),
+        )
+        for name in sums
+    ]
     return Evidence(
         epoch=_epoch(row),
         share=row.share / 100,
@@ -49,7 +70,9 @@ def _epoch(row: EpochRow) -> Epoch:
     )
 
 
-def _operation(name: str, kind: Kind, sums: OperationSums, clusters: list[dict[str, Any]]) -> OperationEvidence:
+def _operation(
+    name: str, kind: Kind, sums: OperationSums, clusters: list[dict[str, Any]], pairs: PairSums
+) -> OperationEvidence:
     """Nobody is served yet, so all evidence has the exposure `shadow`."""
     outcomes = {str(outcome): sums.outcomes[outcome] for outcome in Outcomes.__struct_fields__}
     outcomes["pending"] = sums.pending
@@ -60,10 +83,17 @@ def _operation(name: str, kind: Kind, sums: OperationSums, clusters: list[dict[s
         funnel=Funnel(**{field: sums.funnel[field] for field in Funnel.__struct_fields__}),
         outcomes=Outcomes(**outcomes),
         excluded_returned=sums.excluded_returned,
-        clusters=tuple(_cluster(row) for row in clusters),
+        critical=sums.diverged_critical,
+        clusters=tuple(_cluster(row, pairs) for row in clusters),
     )
 
 
-def _cluster(row: Mapping[str, Any]) -> ClusterEvidence:
+def _cluster(row: Mapping[str, Any], pairs: PairSums) -> ClusterEvidence:
     counted = {field: row[field] for field in Outcomes.__struct_fields__ if field != "pending"}
-    return ClusterEvidence.of(row["cluster"], Outcomes(**counted), row["excluded_returned"])
+    return ClusterEvidence.of(
+        row["cluster"],
+        Outcomes(**counted),
+        row["excluded_returned"],
+        critical=row["diverged_critical"],
+        pairs=pairs.clusters.get(row["cluster"], (0, 0)),
+    )

@@ -125,11 +125,14 @@ def tail(rows: tuple[OperationEvidence, ...], policy: Policy) -> Criterion:
     """Return whether the slow reads are slow enough no more: the upper bound of the paired p95 ratio."""
     name, operation = f"tail:{rows[0].operation}", rows[0].operation
     ratio = _worst_ratio(rows)
+    pairs = sum(row.pairs for row in rows)
     if ratio is None:
-        return _unmeasured(name, f"{operation}: no paired p95 ratio was measured yet", policy.tail)
+        return _unmeasured(name, f"{operation}: {pairs:,} pairs put no bound on the p95 ratio yet", policy.tail, pairs)
     standing = Standing.PASSED if ratio <= policy.tail else Standing.OPEN  # a bound comes down with more pairs
-    text = f"{operation}: the paired p95 ratio is at most {ratio:.4g}; {policy.tail:g} is allowed"
-    return Criterion(name=name, standing=standing, why=_text(standing, text), bound=ratio, threshold=policy.tail)
+    text = f"{operation}: the p95 ratio of {pairs:,} pairs is at most {ratio:.4g}; {policy.tail:g} is allowed"
+    return Criterion(
+        name=name, standing=standing, why=_text(standing, text), bound=ratio, threshold=policy.tail, n=pairs
+    )
 
 
 def latency(rows: tuple[OperationEvidence, ...], evidence: Evidence, policy: Policy) -> Criterion:
@@ -166,5 +169,5 @@ def _not_applicable(name: str, text: str) -> Criterion:
     return Criterion(name=name, standing=Standing.NOT_APPLICABLE, why=f"not applicable: {text}")
 
 
-def _unmeasured(name: str, text: str, threshold: float) -> Criterion:
-    return Criterion(name=name, standing=Standing.OPEN, why=f"not enough evidence: {text}", threshold=threshold)
+def _unmeasured(name: str, text: str, threshold: float, n: int | None = None) -> Criterion:
+    return Criterion(name=name, standing=Standing.OPEN, why=f"not enough evidence: {text}", threshold=threshold, n=n)

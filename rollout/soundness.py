@@ -17,6 +17,12 @@ from rollout.evidence import ClusterEvidence, Evidence, OperationEvidence
 _MOST: Final = 2**53  # what a double holds exactly; no honest counter comes near
 
 
+_OWN: Final = (
+    *("excluded_returned", "excluded_apart", "wins", "losses", "ties"),
+    *("critical", "repeats", "noisy", "excused"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Examination:
     """The contradictions in the evidence, and the rows without any, on which statistics may be done."""
@@ -80,13 +86,15 @@ def _user_problems(evidence: Evidence) -> Iterator[str]:
 
 
 def _counter_problems(row: OperationEvidence) -> Iterator[str]:
-    own = {name: getattr(row, name) for name in ("excluded_returned", "excluded_apart", "wins", "losses", "ties")}
+    own = {name: getattr(row, name) for name in _OWN}
     counters = msgspec.structs.asdict(row.funnel) | msgspec.structs.asdict(row.outcomes) | own
     for name, count in counters.items():
         if not _is_count(count):
             yield f"{name} is {count}, which is no count"
     if row.p95_ratio is not None and not (isfinite(row.p95_ratio) and row.p95_ratio >= 0):
         yield f"p95_ratio is {row.p95_ratio}, which is no ratio"
+    if row.gain is not None and not (isfinite(row.gain) and row.gain <= 1):
+        yield f"gain is {row.gain}, which is no gain"
 
 
 def _sum_problems(row: OperationEvidence) -> Iterator[str]:
@@ -99,6 +107,10 @@ def _sum_problems(row: OperationEvidence) -> Iterator[str]:
         yield f"more calls are told apart among the excluded than the {outcomes.excluded:,} there are"
     if row.wins + row.losses + row.ties > funnel.captured:
         yield f"there are more pairs than the {funnel.captured:,} captures"
+    if row.critical > outcomes.diverged:
+        yield f"more calls differ critically than the {outcomes.diverged:,} that diverged"
+    if not row.excused <= row.noisy <= row.repeats:
+        yield f"legacy differs from itself more often than in the {row.repeats:,} pairs it was compared in"
 
 
 def _cluster_problems(row: OperationEvidence) -> Iterator[str]:
@@ -112,7 +124,8 @@ def _cluster_problems(row: OperationEvidence) -> Iterator[str]:
 
 
 def _is_possible(cluster: ClusterEvidence) -> bool:
-    least = min(cluster.successes, cluster.divergent, cluster.unknown, cluster.alike)
+    least = min(cluster.successes, cluster.divergent, cluster.unknown, cluster.alike, cluster.critical)
+    least = min(least, cluster.wins, cluster.losses, cluster.divergent - cluster.critical)
     return least >= 0 and cluster.successes + cluster.unknown <= cluster.trials <= _MOST
 
 
@@ -127,9 +140,17 @@ def _adds_up(row: OperationEvidence) -> bool:
     return (
         whole.successes == sum(c.successes for c in row.clusters)
         and whole.divergent == sum(c.divergent for c in row.clusters)
+        and whole.critical == sum(c.critical for c in row.clusters)
+        and _pairs_add_up(row)
         and len(missing) == 1
         and min(missing) >= 0
     )
+
+
+def _pairs_add_up(row: OperationEvidence) -> bool:
+    """Tell whether the clusters' pairs are all there are, or are not kept by cluster at all."""
+    wins, losses = sum(c.wins for c in row.clusters), sum(c.losses for c in row.clusters)
+    return (wins, losses) in ((row.wins, row.losses), (0, 0))
 
 
 def _is_count(number: int) -> bool:

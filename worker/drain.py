@@ -25,6 +25,7 @@ from worker.lanes import LaneStore
 from worker.looking import Look
 from worker.mending import Mender
 from worker.overlaps import DoneWrites
+from worker.pairs import NO_PAIRS, Pairs
 from worker.pool import ReplayPool
 from worker.replay import Replayer
 from worker.retries import Retries
@@ -58,6 +59,7 @@ class Drain:
         share: int,
         hint: Callable[[int], None],
         mender: Mender | None = None,
+        pairs: Pairs = NO_PAIRS,
         stopping: Callable[[], bool] = lambda: False,
         spent: Callable[[], bool] = lambda: False,
         turned: Callable[[], None] = lambda: None,
@@ -70,6 +72,7 @@ class Drain:
         self._share = share  # lanes this process may hold at once, so that its siblings have some too
         self._hint = hint
         self._mender = mender or Mender(None, lanes.lookout.now_us)
+        self._pairs = pairs
         self._stopping = stopping  # nothing more is begun
         self._spent = spent  # this turn is the last
         self._turned = turned
@@ -144,7 +147,9 @@ class Drain:
             lanes=self._lanes,
             ledger=self._ledger,
             journal=journal,
-            fanout=Fanout(self._pool, self._replayer, journal, self._mender, Care(attempts, self._company)),
+            fanout=Fanout(
+                self._pool, self._replayer, journal, self._mender, Care(attempts, self._company), pairs=self._pairs
+            ),
             attempts=attempts,
             standings=LaneStandings(
                 lane=lane,

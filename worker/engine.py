@@ -10,6 +10,7 @@ import redis
 import structlog
 
 from gnomon.connecting import connect
+from gnomon.keys import Keys
 from gnomon.publisher import SENDER_LIFETIME_MS
 from gnomon.wire import Kind
 from ledger import Ledger, LedgerError
@@ -18,10 +19,12 @@ from worker.application import hint
 from worker.drain import Drain
 from worker.lanes import LaneStore
 from worker.mending import Mender
+from worker.pairs import Allowance, Pairs
 from worker.pool import ReplayPool
 from worker.progress import Away
 from worker.registry import clients, load_operations, user_data_of
 from worker.replay import Replayer
+from worker.resting import Resting
 from worker.settings import WorkerSettings, settings
 from worker.settling import Settler
 from worker.whereabouts import raised_at
@@ -37,12 +40,20 @@ class Engine:
 
     def __init__(self, used: WorkerSettings) -> None:
         self._settings = used
-        self._lanes = LaneStore(connect(used.redis_url.get_secret_value()), used.namespace)
+        server = connect(used.redis_url.get_secret_value())
+        self._lanes = LaneStore(server, used.namespace)
         self._ledger = Ledger(used.database_url.get_secret_value(), namespace=used.namespace)
         self._replayer = Replayer(load_operations(used.operation_modules), used.replay_timeout_s, used.answer_bytes)
         for client in clients(used.operation_modules):
             client.stand_aside()
         self._mender = Mender(user_data_of(used.operation_modules), self._lanes.lookout.now_us)
+        self._pairs = Pairs(
+            share=used.pairs_share,
+            allowance=Allowance(used.pairs_per_s),
+            generate=used.pairs_generate,
+            now_us=self._lanes.lookout.now_us,
+            resting=Resting(server, Keys(used.namespace)),
+        )
         self._pool = ReplayPool(used.threads)
         self._settler = Settler(self._lanes, self._ledger, _reads(self._replayer))
         self._forgot = time.monotonic()
@@ -64,6 +75,7 @@ class Engine:
             share=-(-self._settings.lanes // self._settings.concurrency),
             hint=hint,
             mender=self._mender,
+            pairs=self._pairs,
             stopping=lifecycle.stopping,
             spent=children.spent,
             turned=lifecycle.turned,

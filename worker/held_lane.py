@@ -15,7 +15,7 @@ import structlog
 
 from gnomon.hashing import user_digest
 from gnomon.wire import Capture, Kind, Phase
-from ledger import FencedError, Finding, LaneCommit, Ledger, Position
+from ledger import FencedError, Finding, LaneCommit, Ledger, Opening, PairedRuns, Position
 from worker.attempts import Attempts
 from worker.entries import AHEAD_US, LaneEntry
 from worker.jobs import Fanout
@@ -24,9 +24,10 @@ from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore
 from worker.looking import Look
 from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span
+from worker.pairs import Around, doubted, settled
 from worker.replay import COMPARED, superseded
 from worker.retries import Retries
-from worker.selection import Selection, began_by, captures_of, last_writes, select, with_doubt, with_fairness
+from worker.selection import Due, Selection, began_by, captures_of, last_writes, select, with_doubt, with_fairness
 from worker.standings import LaneStandings, since_of
 from worker.unreadable import unreadable
 
@@ -35,6 +36,7 @@ READ_CAPTURES: Final = 512  # then there is enough for one commit, of 5 ms; in q
 READ_BYTES: Final = 8 * 1024 * 1024  # or then, where captures are large
 BATCH_CAPTURES: Final = 2_000  # a commit of 0.1 s; what a watermark held back for long comes in several
 EXTEND_S: Final = 2.0
+PAIRS_S: Final = 1.5  # a sample holds no commit up for longer; a beat is due every 0.25 s
 FOREVER_US: Final = 2**62
 
 log = structlog.get_logger()
@@ -48,6 +50,8 @@ class _Batch:
     chosen: list[LaneEntry]
     keeps: bool = False  #: its entries stay in the lane for now: what is not done may lie between them
     findings: list[Finding] | None = None
+    pairs: list[PairedRuns] = field(default_factory=list)
+    through_at: float = 0.0  #: when all replays were through, on the monotonic clock
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,6 +79,7 @@ class HeldLane:
     doubted_us: int = 0  #: up to when captures may have been replayed by somebody whose journal is gone
     _aside: bool = False  # a batch was left to the next holder
     _dual: bool = False  # a user was written to both sides, or served by enhanced
+    _at_end: bool = False  # the lane was read to its end
     _extended: float = field(default_factory=time.monotonic)
 
     @property
@@ -152,9 +157,12 @@ class HeldLane:
         keeps: bool = False,
     ) -> None:
         self.attempts.begin(self.position)
-        self._batch = _Batch(self._fair(selection, look), chosen, keeps=keeps)
+        writes = self._writes()
+        self._batch = _Batch(self._fair(selection, writes, look), chosen, keeps=keeps)
         by_user = self._batch.selection.by_user
-        self.fanout.start(by_user, self.standings.of(by_user), newest_us=newest_us)
+        followed = {user for user, found in writes.items() if any(one.order > selection.after.cut for one in found)}
+        around = Around(followed, behind=not self._at_end)
+        self.fanout.start(by_user, self.standings.of(by_user), newest_us=newest_us, around=around)
 
     def _is_ahead(self, look: Look) -> bool:
         return self.position.cut[0] > look.now_us + AHEAD_US
@@ -205,7 +213,8 @@ class HeldLane:
         while True:
             page = self.lanes.read(self.number, self.entries.last, READ_ENTRIES)
             self.entries.take(page.entries)
-            if len(page.entries) < READ_ENTRIES:
+            self._at_end = len(page.entries) < READ_ENTRIES
+            if self._at_end:
                 return wanted_us, page.gaps
             captures += sum(len(entry.items) for entry in page.entries)
             size_bytes += sum(len(item.line) for entry in page.entries for item in entry.items)
@@ -230,8 +239,7 @@ class HeldLane:
         self.entries.expect(self.lanes.senders.changed([self.number]).of(self.number), look.now_us)
         return True
 
-    def _fair(self, selection: Selection, look: Look) -> Selection:
-        known = self._writes()
+    def _fair(self, selection: Selection, known: Mapping[str, list[Capture]], look: Look) -> Selection:
         before = self._writes_before(selection, look.error_us)
         if self.doubted_us:
             selection = with_doubt(selection, known, self.doubted_us)
@@ -262,6 +270,7 @@ class HeldLane:
             self._batch.findings = self.fanout.collect()
             if self._batch.findings is not None:
                 self.standings.take(self.fanout.standings)
+                self._batch.pairs, self._batch.through_at = self.fanout.pairs, time.monotonic()
         return self._batch.findings is not None
 
     def settle(self, look: Look) -> bool:
@@ -273,13 +282,19 @@ class HeldLane:
         assert batch is not None
         assert batch.findings is not None
         doubtful = self._doubtful(batch, look)
-        if doubtful:
-            replayed_us = max(finding.replayed_us for finding in doubtful.values())
-            if look.alive and look.cut_us < replayed_us:
+        replayed_us = max((finding.replayed_us for finding in doubtful.values()), default=0)
+        asked_us = max(replayed_us, *(pair.ended_us for pair in batch.pairs), 0)
+        if look.alive and look.cut_us < asked_us:
+            if look.cut_us < replayed_us or time.monotonic() < batch.through_at + PAIRS_S:
                 return False
-            batch.findings = self._superseded(batch.findings, doubtful, replayed_us, look)
+            batch.pairs, asked_us = doubted(batch.pairs), replayed_us
+        if asked_us:
+            gaps = self.standings.look(look, self.entries, gaps=self._read_to(asked_us, look.error_us))
+            batch.findings = self._superseded(batch.findings, doubtful, gaps, look)
+            done = _ids(batch.selection.by_user)
+            batch.pairs = settled(batch.pairs, self._writes(), done, since_of(gaps), look.error_us)
         findings = self.retries.settled((*batch.findings, *map(unreadable, batch.selection.unreadable)))
-        self._commit(batch.selection, batch.chosen, findings)
+        self._commit(batch.selection, batch.chosen, findings, pairs=batch.pairs)
         self._batch, self.idle_since = None, time.monotonic()
         if not batch.keeps:
             self._forget(batch.selection, batch.chosen)
@@ -293,9 +308,10 @@ class HeldLane:
         return {found.capture_id: found for found in batch.findings if found.replayed_us and found.outcome in COMPARED}
 
     def _superseded(
-        self, findings: Sequence[Finding], doubtful: Mapping[str, Finding], replayed_us: int, look: Look
+        self, findings: list[Finding], doubtful: Mapping[str, Finding], gaps: Sequence[Opening], look: Look
     ) -> list[Finding]:
-        gaps = self.standings.look(look, self.entries, gaps=self._read_to(replayed_us, look.error_us))
+        if not doubtful:
+            return findings
         writes, lost = self._writes(), since_of(gaps)
         overlaps = {user: Overlaps(map(Span.of, found), look.error_us) for user, found in writes.items()}
         late: set[str] = set()
@@ -350,6 +366,7 @@ class HeldLane:
         chosen: list[LaneEntry],
         findings: tuple[Finding, ...],
         *,
+        pairs: Sequence[PairedRuns] = (),
         set_back_us: int | None = None,
     ) -> None:
         done = last_writes(selection)
@@ -369,6 +386,7 @@ class HeldLane:
                 seen=seen,
                 refilled=self.entries.fills(seen),
                 standings=self.standings.changed,
+                pairs=tuple(pairs),
                 set_back_us=set_back_us,
             )
         )
@@ -398,3 +416,7 @@ class HeldLane:
     def release(self) -> bool:
         """Give the lane back; True where somebody must be asked to drain what is left."""
         return self.lanes.release(self.number, self.token, aside=self._aside)
+
+
+def _ids(by_user: Mapping[str, Sequence[Due]]) -> set[str]:
+    return {due.item.capture.id for dues in by_user.values() for due in dues if due.item.capture is not None}

@@ -10,10 +10,11 @@ from typing import Final
 
 from gnomon.hashing import user_digest
 from gnomon.wire import Capture, Kind
-from ledger import Finding, Opening, Standing
+from ledger import Finding, Opening, PairedRuns, Standing
 from worker.attempts import Attempts, Care
 from worker.journal import Journal
 from worker.mending import Mended, Mender
+from worker.pairs import NO_PAIRS, NOTHING_AROUND, Around, Course, Pairs
 from worker.pool import ReplayPool
 from worker.replay import AMBIGUOUS, EXHAUSTED, Replayed, Replayer
 from worker.selection import Due
@@ -40,6 +41,8 @@ class UserJob:
         make_way: Callable[[], None] = lambda: None,
         unkept: Sequence[Finding] = (),
         openings: Sequence[Opening] = (),
+        pairs: Pairs = NO_PAIRS,
+        around: Around = NOTHING_AROUND,
     ) -> None:
         self._dues = dues
         self._replayer = replayer
@@ -52,6 +55,9 @@ class UserJob:
         self._openings = list(openings)  # and the gaps that came with it
         self._lock = threading.Lock()
         self._findings: list[Finding] = []
+        self._pairs = pairs
+        self._around = around
+        self._course: Course | None = None
         self._began: float | None = None
         self._mending = False
         self.standing = standing
@@ -73,7 +79,33 @@ class UserJob:
             replayed = self._without_replay(due, capture) or self._attempted(due, capture)
             if replayed is None or not self._take(replayed, capture):
                 break
+        else:
+            self._take_pairs()
         return self._findings
+
+    def _take_pairs(self) -> None:
+        if self._careful:  # a process has died of something in this batch: nothing is asked more often than needed
+            return
+        capture = self._dues[0].item.capture
+        assert capture is not None
+        against = self._around.reason_against(capture.user, self.standing)
+        course = Course(self._pairs, self._replayer, self._dues, self._findings, against=against)
+        with self._lock:
+            if self.given_up:
+                return
+            self._course = course
+        course.run(self._begin, lambda: not (self.cut_short or self.given_up))
+        self._began = None
+
+    def _begin(self) -> None:
+        self._began = None
+        self._make_way()
+        self._began = time.monotonic()
+
+    @property
+    def pairs(self) -> list[PairedRuns]:
+        """What came of the pairs that belong to its captures."""
+        return self._course.made if self._course is not None else []
 
     def _without_replay(self, due: Due, capture: Capture) -> Replayed | None:
         """Return what came of a capture that is not to be replayed: it was, or must not be again."""
@@ -185,7 +217,9 @@ class UserJob:
             self.given_up = True
             found, unkept, stuck = list(self._findings), list(self._unkept), self._began is not None
             mending = self._mending
-        if stuck and mending:
+        if self._course is not None:
+            self._course.give_up()
+        elif stuck and mending:
             assert self.standing is not None
             self._mender.failed(self.standing)
         elif stuck:
@@ -216,6 +250,8 @@ class UserJob:
             make_way=self._make_way,
             unkept=unkept,
             openings=self._openings,
+            pairs=self._pairs,
+            around=self._around,
         )
 
 
@@ -223,9 +259,17 @@ class Fanout:
     """The users of a batch, side by side."""
 
     def __init__(
-        self, pool: ReplayPool, replayer: Replayer, journal: Journal, mender: Mender, care: Care | None = None
+        self,
+        pool: ReplayPool,
+        replayer: Replayer,
+        journal: Journal,
+        mender: Mender,
+        care: Care | None = None,
+        *,
+        pairs: Pairs = NO_PAIRS,
     ) -> None:
         self._pool = pool
+        self._pairs = pairs
         self._care = care
         self._replayer = replayer
         self._journal = journal
@@ -236,6 +280,7 @@ class Fanout:
         self._before: Mapping[str, Standing] = {}
         self.standings: dict[str, Standing] = {}  #: by digest, of users who stand elsewhere than before the batch
         self.cleared: dict[str, int] = {}  #: digest → µs: no older exception of that user is needed
+        self.pairs: list[PairedRuns] = []  #: that belong to the batch
         self.abandoned = 0  #: threads that were left to themselves
 
     def start(
@@ -244,12 +289,14 @@ class Fanout:
         standings: Mapping[str, Standing] | None = None,
         *,
         newest_us: int = 0,
+        around: Around = NOTHING_AROUND,
     ) -> None:
         """Begin a batch: captures by user, and where the users stand of whom anything is known.
 
         `newest_us`: captures of the lane may have begun as late as this, whatever the clock says; 0 where none has.
+        `around`: what is known of the lane beside the batch.
         """
-        self._findings, self.standings, self.cleared = [], {}, {}
+        self._findings, self.standings, self.cleared, self.pairs = [], {}, {}, []
         self._before = standings or {}
         for user, dues in users.items():
             standing = self._before.get(user)
@@ -262,6 +309,8 @@ class Fanout:
                 standing=standing,
                 newest_us=newest_us,
                 make_way=self._pool.make_way,
+                pairs=self._pairs,
+                around=around,
             )
             self._submit(job)
 
@@ -301,6 +350,7 @@ class Fanout:
 
     def _end(self, job: UserJob, findings: Sequence[Finding]) -> None:
         self._findings += findings
+        self.pairs += job.pairs
         if not findings:
             return
         user = findings[0].user

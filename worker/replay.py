@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from comparators import Call, Difference, Kind, Severity, Verdict, judge
+from comparators import Call, Difference, Kind, Observation, Severity, Verdict, judge
 from comparators.observations import Raised
 from gnomon.calling import Call as EnhancedCall
 from gnomon.calling import calling
@@ -177,6 +177,18 @@ class Replayer:
         return Replayed(finding=timed_out(capture, self.timeout_s))
 
     # --- the two systems
+
+    def run(self, system: System, capture: Capture) -> Observation:
+        """Ask one system what a capture asked, as often as wanted: a pair does. For captures that were replayed.
+
+        Both are told of the call, and that nobody waits for it, in the same way, so that neither has a better start.
+        """
+        binding = self.operations[capture.op]
+        if system is System.ENHANCED:
+            return self._enhanced(capture, binding).observation.read()
+        current = ReplayedCall(capture.id, capture.legacy)
+        with calling(current):
+            return self._observe(binding.legacy, capture, binding, current).observation.read()
 
     def _enhanced(self, capture: Capture, binding: Binding) -> _Answer:
         """Call enhanced."""

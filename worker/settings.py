@@ -37,6 +37,18 @@ class WorkerSettings(BaseSettings):
         ANSWER_BYTES, ge=1_024, description="the largest answer of a replay, as JSON; a larger one has failed: oversize"
     )
     replay_timeout_s: float = Field(10.0, gt=0, description="a replay that takes longer has failed")
+    pairs_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of users whose reads are also timed: both systems are asked twice more; 0: none",
+    )
+    pairs_per_s: float = Field(
+        10.0, gt=0, description="such reads a second in one worker process, at most; each asks legacy twice"
+    )
+    pairs_generate: bool = Field(
+        False, description="ask generate calls anew too, for what legacy differs from itself in: three more are paid"
+    )
     # one at work holds some 120 MB with the memory systems loaded; what comes on top is an application's own
     child_memory_mb: int = Field(
         512, ge=256, description="a worker process that holds more is replaced once its batch is through"

@@ -17,6 +17,7 @@ from console.traffic import BadLine, parse, read_traffic
 from worker.settings import WorkerSettings
 
 SHOWN_LINES = 20
+PAIRS_PER_S = "50"  # of one worker process: a tenth of its time where a call takes a millisecond
 
 
 def register(app: typer.Typer) -> None:
@@ -66,6 +67,8 @@ def capture_everything(*, sample: bool) -> None:
     if not sample:
         os.environ["GNOMON_SAMPLE"] = "1"
         os.environ["GNOMON_GENERATE_BUDGET"] = str(10**9)
+        os.environ.setdefault("GNOMON_PAIRS_SHARE", "1")
+        os.environ.setdefault("GNOMON_PAIRS_PER_S", PAIRS_PER_S)
 
 
 def tell_bad_lines(bad: list[BadLine]) -> None:

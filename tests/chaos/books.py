@@ -96,7 +96,11 @@ class Shelf:
         with self._lock, self._open(user) as file:
             notes = self._read_on(user, file)
             _append(file, Line(Mark.READ, len(notes), now_us(), name or "-", ""))
-            return {"count": len(notes), "last": [notes[number].text for number in sorted(notes)[-LAST:]]}
+            return _answer(notes)
+
+    def peek(self, user: str) -> dict[str, object]:
+        """Return the same, where no user asks: nothing is written down of that."""
+        return _answer(self.notes(user))
 
     def notes(self, user: str) -> dict[int, Line]:
         """Return a user's notes by number; nothing is written down of that."""
@@ -115,6 +119,10 @@ class Shelf:
             if line.mark in STORED:
                 known.notes.setdefault(line.number, line)
         return known.notes
+
+
+def _answer(notes: dict[int, Line]) -> dict[str, object]:
+    return {"count": len(notes), "last": [notes[number].text for number in sorted(notes)[-LAST:]]}
 
 
 def _append(file, line: Line) -> None:

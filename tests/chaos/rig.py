@@ -145,6 +145,7 @@ class Rig:
             "GNOMON_CONCURRENCY": "2",
             "GNOMON_THREADS": "8",
             "GNOMON_REPLAY_TIMEOUT_S": "30",
+            "GNOMON_PAIRS_SHARE": "0.3",  # so that there are some whatever is broken
             FOLDER: str(self.folder),
             CLOCK: str(base_us),
             PAUSE: "0.003",

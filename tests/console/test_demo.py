@@ -29,6 +29,12 @@ def test_the_planted_defect_is_found_as_one_group(gnomon):
     assert planted["count"] == ran.json["operations"]["memory.recent"]["outcomes"]["diverged"]
     assert all(group["explanation"] for group in groups)
     assert ran.json["outcomes"]["pending"] == 0
+    [performance] = [c for c in ran.json["gate"]["criteria"] if c["name"] == "performance:memory.recent"]
+    assert performance["n"] > 0
+    assert 0 <= performance["observed"] <= 1
+    [noisy] = ran.json["pairs"]["memory.recent"]["noise"]["fields"]
+    assert (noisy["path"], noisy["repeated"]) == (planted["path"], 0)  # legacy always tells the currency
+    assert noisy["compared"] > 0
 
 
 def test_flower_lists_the_worker_and_the_drains(gnomon, left_running):

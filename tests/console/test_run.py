@@ -29,6 +29,23 @@ def check_sums(report) -> None:
         assert report["outcomes"][name] == sum(op["outcomes"][name] for op in report["operations"].values())
 
 
+def check_pairs(report) -> None:
+    """Reads were timed side by side: each that was wanted is in one place, and the gate says what they prove."""
+    [(operation, found)] = report["pairs"].items()
+    assert operation == "memory.recent"
+    wanted = report["operations"][operation]["outcomes"]
+    assert found["pairs"] == found["wins"] + found["losses"] + found["ties"] > 0
+    assert found["pairs"] + sum(found["unpaired"].values()) == wanted["match"] + wanted["diverged"]
+    assert found["noise"]["repeated"] == found["pairs"]
+    assert found["noise"]["noisy"] == found["failed"] == 0
+    assert 0 < found["legacy_ms"]["p50"] <= found["legacy_ms"]["p95"]
+    criteria = {criterion["name"]: criterion for criterion in report["gate"]["criteria"]}
+    performance = criteria[f"performance:{operation}"]
+    assert performance["n"] == found["wins"] + found["losses"]
+    assert performance["observed"] == found["wins"] / performance["n"]
+    assert criteria[f"tail:{operation}"]["n"] == found["pairs"]
+
+
 def test_real_calls_are_captured_replayed_and_judged(calm, conversations, left_running):
     """Every call eligible, both sums exact, nothing pending, memory all match; nothing is left running."""
     assert calm.ran.code == 0
@@ -43,6 +60,7 @@ def test_real_calls_are_captured_replayed_and_judged(calm, conversations, left_r
     assert report["gate"]["state"] in ("collecting", "hold")
     assert {criterion["name"] for criterion in report["gate"]["criteria"]} >= {"dwell", "users", "evidence"}
     assert report["comparisons_per_s"] > 0
+    check_pairs(report)
     assert left_running(calm.gnomon.folder) == []
 
 
@@ -63,6 +81,8 @@ def test_the_latest_run_can_be_looked_at_afterwards(calm):
     text = gnomon("report").out
     assert "What was captured" in text
     assert "The gate" in text
+    assert "Both systems side by side" in text
+    assert status["pairs"] == first["pairs"]
 
 
 def test_what_the_enhanced_system_drops_is_found_and_nothing_else(gnomon, traffic, conversations):
@@ -140,6 +160,7 @@ def test_recorded_outcomes_are_used_instead_of_calling_legacy(gnomon, conversati
     report = gnomon("run", "recorded.jsonl", "--json").json
     check_sums(report)
     assert (report["outcomes"]["match"], report["outcomes"]["diverged"]) == (1, 2)
+    assert report["pairs"] == {}  # what legacy once did is all that is known of it
 
 
 def test_sampling_as_in_production_leaves_most_chat_out(gnomon, traffic):

@@ -15,7 +15,7 @@ from console.report import Sums
 from console.screen import Screen
 from gnomon.flags import SHARE, SWITCHES, StoredFlags
 from gnomon.metrics import summary
-from ledger import OperationSums, Outcome
+from ledger import Measure, OperationSums, Outcome, PairSums
 
 SIZES = [(80, 24), (120, 40), (80, 10), (80, 1), (50, 24), (200, 60)]
 AT = datetime(2026, 11, 22, 21, 30, tzinfo=UTC)
@@ -89,7 +89,7 @@ def sums(operations=3, count=100, outcomes=("match", "diverged")) -> Sums:
 
 
 def picture(**changes) -> Picture:
-    in_ledger = InLedger(sums=changes.pop("sums", sums()), lanes={})
+    in_ledger = InLedger(sums=changes.pop("sums", sums()), lanes={}, pairs=changes.pop("pairs", {}))
     plain = {"of": "namespace default", "in_redis": in_redis(), "in_ledger": in_ledger}
     return Picture(**{**plain, **changes})
 
@@ -235,3 +235,12 @@ def test_names_that_others_chose_are_no_markup():
     hostile.operations["x[/nope]\x1b[31m"] = next(iter(hostile.operations.values()))
     lines = shown(picture(in_ledger=InLedger(sums=hostile, lanes={})), width=120)
     assert any("x[/nope]\N{REPLACEMENT CHARACTER}[31m" in line for line in lines)
+
+
+def test_pairs_have_a_line_once_there_are_any():
+    """How many, what is gained, and how many were not taken."""
+    found = PairSums(counts=Counter(wins=300, losses=100, ties=12, capped=7))
+    found.histograms[Measure.RATIO] = Counter({-23: 412})
+    [line] = [line for line in shown(picture(pairs={"memory.recent": found})) if line.startswith("pairs")]
+    assert line.split(maxsplit=1)[1] == "memory.recent 412, median gain +20.1 %, 7 not taken"
+    assert not any(line.startswith("pairs") for line in shown(picture()))

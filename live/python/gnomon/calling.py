@@ -38,7 +38,10 @@ current_call: Final[Callable[[], Call | None]] = _current.get
 
 
 def call() -> Call | None:
-    """Return the call that the running enhanced callable serves; None outside of one."""
+    """Return the call that the running enhanced callable serves; None outside of one.
+
+    A legacy callable sees one only where a worker asks it for a pair: nobody waits for that answer (`shadow`).
+    """
     return _current.get()
 
 

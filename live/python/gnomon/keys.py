@@ -125,6 +125,11 @@ class Keys:
         return f"{{gnomon:{self.namespace}}}:dead"
 
     @property
+    def resting(self) -> str:
+        """A hash operation → µs: until when workers ask its legacy side for no pairs; expires with the last of them."""
+        return f"{{gnomon:{self.namespace}}}:resting"
+
+    @property
     def metrics(self) -> str:
         """A hash of what all live processes counted together."""
         return f"{{gnomon:{self.namespace}}}:metrics"
