@@ -8,8 +8,8 @@ from typing import Final
 import redis
 import structlog
 
+from gnomon.appending import SENDER_LIFETIME_MS
 from gnomon.connecting import connect
-from gnomon.publisher import SENDER_LIFETIME_MS
 from gnomon.wire import Kind
 from ledger import Ledger, LedgerError
 from worker import children, lifecycle

@@ -10,8 +10,8 @@ from typing import Final, NamedTuple, TypeVar, cast
 import msgspec
 import redis
 
+from gnomon.appending import HINT_LIFETIME_MS
 from gnomon.keys import Keys
-from gnomon.publisher import HINT_LIFETIME_MS
 from gnomon.scripts import CLEAR_UNREADY, COUNT_BATCH, COUNT_CAPTURE, EXTEND, JOURNAL, RELEASE, TRIM
 from ledger import Finding, Opening
 from worker.entries import EntryId, LaneEntry, digest_of, entry_of, spelled
@@ -99,8 +99,8 @@ class LaneStore:
 
     def trim(self, lane: int, keep_from: EntryId, trimmed_bytes: int) -> None:
         """Remove the entries before `keep_from`."""
-        keys = self._keys.lane(lane)
-        self._trim(keys=[keys.stream, keys.state], args=[spelled(keep_from), trimmed_bytes])
+        keys, all_lanes = self._keys.lane(lane), [self._keys.stock, self._keys.oldest]
+        self._trim(keys=[keys.stream, keys.state, *all_lanes], args=[spelled(keep_from), trimmed_bytes, lane])
 
     def remove(self, lane: int, entries: Sequence[LaneEntry]) -> None:
         """Remove entries that are done, in the order of their ids, wherever they lie."""
@@ -303,7 +303,7 @@ class LaneStore:
         """Remove every key of the namespace; only for one that nobody uses any more."""
         own = self._keys
         keys = [own.flags, own.readiness, own.unready, own.producers, own.watermarks, own.dead, own.metrics, own.queue]
-        keys.append(own.complaints)
+        keys += [own.complaints, own.stock, own.oldest, own.pressure]
         for lane in map(self._keys.lane, lanes):
             names = cast("list[bytes]", self._redis.zrange(lane.senders, 0, -1))
             keys += [lane.sender(name.decode()) for name in names]

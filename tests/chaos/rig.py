@@ -14,10 +14,10 @@ from typing import Any, Final, Self
 import msgspec
 import redis
 
+from gnomon.appending import HINT_LIFETIME_MS
 from gnomon.hashing import lane_of
 from gnomon.hints import drain_hint
 from gnomon.keys import Keys
-from gnomon.publisher import HINT_LIFETIME_MS
 from ledger import Ledger, LedgerError
 from tests.chaos.books import CLOCK, FOLDER, PAUSE
 from tests.chaos.evidence import Witness

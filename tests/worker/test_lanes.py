@@ -6,6 +6,7 @@ import zlib
 import msgspec
 import pytest
 
+from gnomon.scripts import ENTRY_BYTES
 from gnomon.wire import Capture, Kind, Side, encode, pack
 from ledger import Finding, KeptDifference, Outcome, Sent
 from worker import lanes
@@ -170,7 +171,7 @@ def test_bytes_appended_and_trimmed_add_up(store, append, server, keys):
     payloads = [pack([line(end)]) for end in (10, 20, 30)]
     append(*((1, payload) for payload in payloads))
     entries = store.read(LANE, (0, 0), 10).entries
-    sizes = [len(payload) for payload in payloads]
+    sizes = [len(payload) + ENTRY_BYTES for payload in payloads]
     assert [entry.appended for entry in entries] == [sizes[0], sizes[0] + sizes[1], sum(sizes)]
     state = keys.lane(LANE).state
     for _ in range(2):
@@ -179,8 +180,8 @@ def test_bytes_appended_and_trimmed_add_up(store, append, server, keys):
     store.trim(LANE, entries[1].id, entries[0].appended)
     assert int(server.hget(state, "trimmed")) == sizes[0] + sizes[1]
     assert store.read(LANE, (0, 0), 10).entries == entries[2:]
-    assert append([line(40)], cap=sizes[2] + len(pack([line(40)]))) == "appended"
-    assert append([line(50)], cap=sizes[2] + len(pack([line(40)]))) == "full"
+    assert append([line(40)], cap=sizes[2] + len(pack([line(40)])) + ENTRY_BYTES) == "appended"
+    assert append([line(50)], cap=sizes[2] + len(pack([line(40)])) + ENTRY_BYTES) == "full"
 
 
 def test_what_was_captured_and_what_waits_is_counted(store, append):

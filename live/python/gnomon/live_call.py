@@ -21,8 +21,8 @@ class LiveCall:
     """A live call that is captured, or served by enhanced, or both."""
 
     __slots__ = (
-        "alone", "args", "asked", "binding", "epoch", "flags", "lane", "number", "phase", "start", "started_ns",
-        "stored", "user", "willing",
+        "alone", "args", "asked", "binding", "epoch", "flags", "lane", "number", "phase", "shed", "start",
+        "started_ns", "stored", "user", "willing",
     )  # fmt: skip
 
     def __init__(self, binding: "Binding", user: str, lane: int) -> None:
@@ -33,6 +33,7 @@ class LiveCall:
         self.willing = False  #: whether the flags want the user inside; one who is dual against them has no patience
         self.alone = True  #: whether legacy alone is invoked
         self.stored = True  #: whether legacy may have stored a write: it did not say no on purpose
+        self.shed = False  #: whether its user is shed: it goes into no lane, and a write opens the user's gap
         self.args: msgspec.Raw | None = None
         self.number = 0  #: its number in this process; 0: not captured
         self.epoch = self.flags = self.start = self.started_ns = 0
