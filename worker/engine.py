@@ -37,7 +37,12 @@ class Engine:
         self._settings = used
         self._lanes = LaneStore(connect(used.redis_url.get_secret_value()), used.namespace)
         self._ledger = Ledger(used.database_url.get_secret_value(), namespace=used.namespace)
-        self._replayer = Replayer(load_operations(used.operation_modules), used.replay_timeout_s, used.answer_bytes)
+        self._replayer = Replayer(
+            load_operations(used.operation_modules),
+            used.replay_timeout_s,
+            used.answer_bytes,
+            expire_after_s=used.expire_after_s,
+        )
         for client in clients(used.operation_modules):
             client.stand_aside()
         self._mender = Mender(user_data_of(used.operation_modules), self._lanes.lookout.now_us)

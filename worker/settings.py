@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gnomon.errors import ConfigurationError
 from gnomon.settings import NAMESPACE_EXPECTED, REDIS_EXPECTED, namespace, redacted, redis_url
 from ledger import LedgerError, database_url
+from worker.expiry import EXPIRE_AFTER_S
 from worker.failures import ANSWER_BYTES
 
 PREFIX: Final = "GNOMON_"
@@ -37,6 +38,9 @@ class WorkerSettings(BaseSettings):
         ANSWER_BYTES, ge=1_024, description="the largest answer of a replay, as JSON; a larger one has failed: oversize"
     )
     replay_timeout_s: float = Field(10.0, gt=0, description="a replay that takes longer has failed")
+    expire_after_s: float = Field(
+        EXPIRE_AFTER_S, gt=0, description="older reads and generate calls are not replayed: they have expired"
+    )
     # one at work holds some 120 MB with the memory systems loaded; what comes on top is an application's own
     child_memory_mb: int = Field(
         512, ge=256, description="a worker process that holds more is replaced once its batch is through"
