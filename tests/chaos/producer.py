@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 
 from bench.helper import serve
+from gnomon.hashing import SHED_PLACES
 from gnomon.live_call import Scribe
+from gnomon.shedding import shed_place
 from tests.chaos import application
 from tests.chaos.traffic import ADD, Planned, Wish, plan
 
@@ -30,6 +32,7 @@ class Counts:
         self.made = 0
         self.errors: list[str] = []
         self.slowest_ms = 0.0
+        self.shed_least = self.shed_most = 0  # calls of users who were shed all the while, or at some time in it
         self._one_at_a_time = threading.Lock()  # a user's calls must not overlap
 
     def call(self, user: str, planned: Planned) -> None:
@@ -39,13 +42,22 @@ class Counts:
 
     def _call(self, user: str, planned: Planned) -> None:
         args = {"text": planned.text} if planned.operation == ADD else {}
-        began = time.perf_counter()
+        before, began = _sheds(user), time.perf_counter()
         try:
             CALLS[planned.operation == ADD](user, wish=str(planned.wish), **args)
         except Exception as error:  # the promise is that there is none
             self.errors.append(type(error).__name__)
         self.slowest_ms = max(self.slowest_ms, (time.perf_counter() - began) * 1_000)
         self.made += 1
+        after = _sheds(user)
+        self.shed_least += before and after
+        self.shed_most += before or after
+
+
+def _sheds(user: str) -> bool:
+    """Tell whether a user is shed by the share that this process acts upon."""
+    share = application.gnomon.health().details["lanes"]["shed_share"]
+    return shed_place(user) < round(share * SHED_PLACES)
 
 
 class Traffic(threading.Thread):
@@ -106,6 +118,7 @@ class Live:
     def _counted(self) -> dict[str, Any]:
         counts, running = self.counts, self.traffic is not None and self.traffic.is_alive()
         said = {"made": counts.made, "errors": sorted(set(counts.errors)), "slowest_ms": round(counts.slowest_ms, 3)}
+        said |= {"shed_least": counts.shed_least, "shed_most": counts.shed_most}
         return {**said, "running": running, "metrics": application.gnomon.metrics()}
 
 

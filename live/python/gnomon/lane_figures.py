@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from gnomon.hashing import SHED_PLACES
 
@@ -35,6 +35,9 @@ class LaneFigures:
     def lag_s(self) -> float:
         """How long the oldest entry of all has waited; 0 where none does."""
         return max(self.lags_s.values(), default=0.0)
+
+
+NO_LANES: Final = LaneFigures(sizes_bytes={}, lags_s={}, cap_bytes=0, set_bytes=0, shed_share=0.0)
 
 
 def read_lanes(server: "redis.Redis", keys: "Keys") -> LaneFigures:
