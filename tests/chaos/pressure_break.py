@@ -33,7 +33,6 @@ POLL_S: Final = 0.05
 )
 def _overload(trial: Trial) -> Iterator[None]:
     rig, slow = trial.rig, trial.rig.folder / SLOW
-    before, bounds = rig.witness.evidence(), _bounds(rig)
     with Observer(rig) as seen:
         slow.write_text(str(PAUSE_S))
         _call(trial, RATE, seed=trial.seed + 1_000)
@@ -48,7 +47,7 @@ def _overload(trial: Trial) -> Iterator[None]:
         live.stop()
         live.flush()
     trial.insist(recovered, "users are still shed, or the oldest capture waits for long")
-    _look(trial, seen, _told(rig) - before.dropped["shed"], bounds)
+    _look(trial, seen, _shed(rig))
     _call(trial, trial.size.rate, seed=trial.seed + 3_000)
     trial.allow(shed=float("inf"), expired=float("inf"), excluded=float("inf"), reasons="causal")
     yield
@@ -67,8 +66,8 @@ def _hold(trial: Trial, seen: "Observer") -> None:
         trial.hold(OVERLOADS * trial.size.hold_s)
 
 
-def _told(rig: Rig) -> int:
-    """Return how many calls were shed, once all that was called has come to its end."""
+def _shed(rig: Rig) -> int:
+    """Return how many calls were ever shed, once all that was called has come to its end."""
 
     def settled() -> bool:
         rig.sweep()
@@ -80,13 +79,13 @@ def _told(rig: Rig) -> int:
 
 
 def _bounds(rig: Rig) -> tuple[int, int]:
-    """Return how many calls live processes must, and may, have shed, by the share that each acted upon at the time."""
+    """Return how many calls live processes must, and may, ever have shed, by the share that each acted upon then."""
     told = [live.ask() for live in rig.alive]
     return sum(one["shed_least"] for one in told), sum(one["shed_most"] for one in told)
 
 
-def _look(trial: Trial, seen: "Observer", shed: int, bounds: tuple[int, int]) -> None:
-    least, most = (now - then for now, then in zip(_bounds(trial.rig), bounds, strict=True))
+def _look(trial: Trial, seen: "Observer", shed: int) -> None:
+    least, most = _bounds(trial.rig)
     trial.insist(
         0 < least <= shed <= most, f"{shed} calls were shed; by whose they are, {least} to {most} should have been"
     )
