@@ -108,8 +108,9 @@ class LaneStore:
             return
         stream, last = self._keys.lane(lane).stream, entries[-1]
         self._redis.xdel(stream, *[spelled(entry.id) for entry in entries])
-        if not self._redis.xrange(stream, max=spelled(last.id), count=1):
-            self.trim(lane, (last.id[0], last.id[1] + 1), last.appended)
+        behind = not self._redis.xrange(stream, max=spelled(last.id), count=1)
+        # otherwise nothing is cut off, but what is left is told
+        self.trim(lane, *(((last.id[0], last.id[1] + 1), last.appended) if behind else ((0, 0), 0)))
 
     def left(self, lane: int) -> Left:
         """Return what earlier holders of the lane found and did not commit, and the last writes that were done."""

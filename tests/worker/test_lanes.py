@@ -6,6 +6,7 @@ import zlib
 import msgspec
 import pytest
 
+from gnomon.lane_figures import read_lanes
 from gnomon.scripts import ENTRY_BYTES
 from gnomon.wire import Capture, Kind, Side, encode, pack
 from ledger import Finding, KeptDifference, Outcome, Sent
@@ -182,6 +183,25 @@ def test_bytes_appended_and_trimmed_add_up(store, append, server, keys):
     assert store.read(LANE, (0, 0), 10).entries == entries[2:]
     assert append([line(40)], cap=sizes[2] + len(pack([line(40)])) + ENTRY_BYTES) == "appended"
     assert append([line(50)], cap=sizes[2] + len(pack([line(40)])) + ENTRY_BYTES) == "full"
+
+
+def test_what_lies_in_all_lanes_is_told_whatever_goes(store, append, server, keys):
+    """Bytes and the oldest entry of each lane, after appending, trimming, and removing from the middle."""
+    for end in (10, 20, 30):
+        append([line(end)])
+    append([line(10)], lane=0)
+    first, second, third = store.read(LANE, (0, 0), 10).entries
+    sizes = {LANE: third.appended, 0: read_lanes(server, keys).sizes_bytes[0]}
+    assert read_lanes(server, keys).sizes_bytes == sizes
+    store.remove(LANE, [second])  # the first stays, so nothing is cut off
+    assert read_lanes(server, keys).sizes_bytes == sizes
+    store.remove(LANE, [first])  # what was removed before it goes with it
+    assert read_lanes(server, keys).sizes_bytes == {**sizes, LANE: third.appended - first.appended}
+    assert server.zscore(keys.oldest, LANE) == third.id[0]
+    store.remove(LANE, [third])
+    found = read_lanes(server, keys)
+    assert (found.sizes_bytes, list(found.lags_s), found.size_bytes) == ({0: sizes[0]}, [0], sizes[0])
+    assert int(server.hget(keys.stock, "total")) == sizes[0]
 
 
 def test_what_was_captured_and_what_waits_is_counted(store, append):
