@@ -15,12 +15,13 @@ from tests.chaos.trial import Trial
 from tests.chaos.truth import Truth
 
 RATE: Final = 400  # calls a second of each of two live processes
+CALM_RATE: Final = 50  # afterwards
 PAUSE_S: Final = 0.5  # 16 replays side by side: 32 of those a second get through, and the reads that expire
 CAP_BYTES: Final = 1_500_000  # five seconds of that
 EXPIRE_S: Final = 5
 OVERLOADS: Final = 12  # times as long as a state is held: two minutes
 ENOUGH: Final = 0.5  # of the users are shed: in a short run that will do
-PATIENCE_S: Final = 120.0
+PATIENCE_S: Final = 240.0
 POLL_S: Final = 0.05
 
 
@@ -41,14 +42,14 @@ def _overload(trial: Trial) -> Iterator[None]:
             live.stop()
         slow.unlink()
         if not trial.size.hurried:
-            _call(trial, trial.size.rate, seed=trial.seed + 2_000)
+            _call(trial, CALM_RATE, seed=trial.seed + 2_000)
         recovered = eventually(lambda: seen.share == 0 and seen.lag_s < EXPIRE_S, within_s=PATIENCE_S)
     for live in rig.alive:
         live.stop()
         live.flush()
     trial.insist(recovered, "users are still shed, or the oldest capture waits for long")
     _look(trial, seen, _shed(rig))
-    _call(trial, trial.size.rate, seed=trial.seed + 3_000)
+    _call(trial, CALM_RATE, seed=trial.seed + 3_000)
     trial.allow(shed=float("inf"), expired=float("inf"), excluded=float("inf"), reasons="causal")
     yield
 
