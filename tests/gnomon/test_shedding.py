@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon import pressure
@@ -24,6 +24,7 @@ def backlog(size: int, before: int = 0, *, cap: int = 1_000, lag_s: float = 0.0)
 # --- the rule
 
 
+@settings(deadline=None)  # a busy machine
 @given(PLACES, SIZES, SIZES)
 def test_a_step_goes_the_way_that_the_backlog_does(below, size, before):
     """Above half: more, unless it shrinks; below a quarter: less; in between nobody is shed or taken back."""
@@ -39,6 +40,7 @@ def test_a_step_goes_the_way_that_the_backlog_does(below, size, before):
         assert after == below
 
 
+@settings(deadline=None)  # a busy machine
 @given(PLACES, SIZES, SIZES, SIZES)
 def test_the_fuller_the_lanes_the_more_are_shed(below, size, more, before):
     """From the same share and the same backlog before."""
@@ -90,6 +92,7 @@ def test_an_old_backlog_counts_like_a_large_one():
     assert next_below(437_500, backlog(10, 5, lag_s=299)) < 437_500
 
 
+@settings(deadline=None)  # a busy machine
 @given(st.text(min_size=1), PLACES, PLACES)
 def test_raising_the_share_only_adds_users(user, one, other):
     """Who is shed at a lower share is shed at a higher one."""

@@ -4,7 +4,7 @@ from collections import Counter
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gnomon.wire import Capture, Kind, Raised, Side
@@ -21,6 +21,7 @@ def captured(kind: str = "read", **sides: Side) -> Capture:
     return Capture(kind=Kind(kind), args=msgspec.Raw(b'{"user":"ann"}'), **made, **(sides or {"legacy": RETURNED}))
 
 
+@settings(deadline=None)  # a busy machine
 @given(st.sampled_from(Kind), st.floats(0.001, 10**6), st.integers(-(10**12), 10**13))
 def test_only_age_and_kind_decide(kind, after_s, age_us):
     """To the microsecond; a capture from the future is not old, and a write never is."""
