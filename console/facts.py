@@ -11,6 +11,7 @@ from console.producers import Ended
 from console.report import Sums
 from gnomon.flags import SHARE, SWITCHES, StoredFlags, is_share
 from gnomon.hashing import BUCKETS
+from gnomon.lane_figures import LaneFigures
 from ledger import Loss, Outcome
 from worker.steps import Step
 
@@ -22,6 +23,7 @@ _SWITCH_NAMES: Final = dict(zip(SWITCHES, ("memory", "rental", "chat"), strict=T
 _PERCENT: Final = 100
 _MINUTE_S: Final = 60
 _HOUR_S: Final = 3_600
+_MEBIBYTE: Final = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +149,23 @@ def _waiting(picture: Picture, sums: Sums | None) -> Iterator[Fact]:
         parts.append(f"{counted(found.entries, 'entry', 'entries')} waiting")
         if found.oldest_s is not None:
             parts.append(f"the oldest for {age(found.oldest_s)}")
+        parts += lanes_filled(found.lanes)
     if parts:
         yield Fact("backlog", tuple(parts))
+    if found and found.lanes.shed_share:
+        yield Fact("shed", (shed(found.lanes),), WARNING)
+
+
+def lanes_filled(lanes: LaneFigures) -> list[str]:
+    """Say how full the lanes are, where that is worth a word."""
+    if not lanes.cap_bytes or lanes.size_bytes < lanes.cap_bytes / 10:
+        return []
+    return [f"{lanes.size_bytes / _MEBIBYTE:,.1f} MiB, {lanes.size_bytes / lanes.cap_bytes:.0%} of what may lie there"]
+
+
+def shed(lanes: LaneFigures) -> str:
+    """Say how many users are shed."""
+    return f"{lanes.shed_share:.1%} of users are not captured until less waits"
 
 
 def _parked(known: InLedger | None) -> Iterator[Fact]:

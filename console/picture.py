@@ -18,6 +18,7 @@ from gnomon import FlagError
 from gnomon.connecting import connect
 from gnomon.flags import SHARE, SWITCHES, StoredFlags
 from gnomon.keys import Keys
+from gnomon.lane_figures import NO_LANES, LaneFigures, read_lanes
 from gnomon.metrics import read_metrics, summary
 from gnomon.switchboard import read_flags
 from ledger import Ledger, LedgerError, Outcome, PairSums, Position
@@ -44,6 +45,7 @@ class InRedis:
     complaints: int
     entries: int
     oldest: datetime | None
+    lanes: LaneFigures = NO_LANES
 
     @property
     def version(self) -> int:
@@ -167,6 +169,7 @@ def _in_redis(server: "redis.Redis", found: Place) -> InRedis:
         complaints=int(server.llen(keys.complaints)),
         entries=lanes.waiting(found.all_lanes),
         oldest=lanes.oldest(found.all_lanes),
+        lanes=read_lanes(server, keys),
     )
 
 
@@ -257,6 +260,22 @@ def _queue(picture: Picture) -> dict[str, Any]:
             "captures": picture.in_ledger.sums.outcomes[Outcome.PENDING] if picture.in_ledger else None,
             "entries": found.entries if found else None,
             "oldest_s": found.oldest_s if found else None,
+            **(lanes_as_json(found.lanes) if found else dict.fromkeys(lanes_as_json(NO_LANES))),
+        },
+    }
+
+
+def lanes_as_json(lanes: LaneFigures) -> dict[str, Any]:
+    """Return what lies in the lanes, in all and by lane, and which share of users is shed for it."""
+    by_lane = sorted({*lanes.sizes_bytes, *lanes.lags_s})
+    return {
+        "bytes": lanes.size_bytes,
+        "cap_bytes": lanes.cap_bytes or None,
+        "lag_s": round(lanes.lag_s, 3),
+        "shed_share": lanes.shed_share,
+        "lanes": {
+            lane: {"bytes": lanes.sizes_bytes.get(lane, 0), "lag_s": round(lanes.lags_s.get(lane, 0.0), 3)}
+            for lane in by_lane
         },
     }
 

@@ -15,6 +15,12 @@ from console.errors import UsageError
 from ledger import LedgerError, database_url
 
 ROOT: Final = Path(".gnomon") / "runs"
+#: nobody waits in a run, so it sheds nobody and lets nothing expire however long it takes, unless told to
+_PATIENCE: Final = {
+    "GNOMON_TOTAL_BYTES": str(4 * 1024**3),
+    "GNOMON_SHED_LAG_S": "1e9",
+    "GNOMON_EXPIRE_AFTER_S": "1e9",
+}
 _MANIFEST: Final = "run.json"
 
 
@@ -46,6 +52,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
             "GNOMON_OPERATIONS": self.operations,
             "GNOMON_MEMORY_LEGACY_URL": self.legacy_url,
             "GNOMON_MEMORY_ENHANCED_URL": self.enhanced_url,
+            **{name: os.environ.get(name, default) for name, default in _PATIENCE.items()},
         }
 
     def save(self) -> None:

@@ -9,9 +9,9 @@ from typing import Final
 import redis
 import structlog
 
+from gnomon.appending import SENDER_LIFETIME_MS
 from gnomon.connecting import connect
 from gnomon.keys import Keys
-from gnomon.publisher import SENDER_LIFETIME_MS
 from gnomon.wire import Kind
 from ledger import Ledger, LedgerError
 from worker import children, lifecycle
@@ -43,7 +43,12 @@ class Engine:
         server = connect(used.redis_url.get_secret_value())
         self._lanes = LaneStore(server, used.namespace)
         self._ledger = Ledger(used.database_url.get_secret_value(), namespace=used.namespace)
-        self._replayer = Replayer(load_operations(used.operation_modules), used.replay_timeout_s, used.answer_bytes)
+        self._replayer = Replayer(
+            load_operations(used.operation_modules),
+            used.replay_timeout_s,
+            used.answer_bytes,
+            expire_after_s=used.expire_after_s,
+        )
         for client in clients(used.operation_modules):
             client.stand_aside()
         self._mender = Mender(user_data_of(used.operation_modules), self._lanes.lookout.now_us)

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple, TypeVar, cast
 import msgspec
 import redis
 
+from gnomon.appending import HINT_LIFETIME_MS
 from gnomon.keys import Keys
-from gnomon.publisher import HINT_LIFETIME_MS
 from gnomon.scripts import CLEAR_UNREADY, COUNT_BATCH, COUNT_CAPTURE, EXTEND, JOURNAL, RELEASE, REMOVE, TRIM
 from ledger import Finding, Opening
 from worker.entries import EntryId, LaneEntry, digest_of, entry_of, spelled
@@ -101,8 +101,7 @@ class LaneStore:
 
     def trim(self, lane: int, token: str, keep_from: EntryId, trimmed_bytes: int) -> None:
         """Remove the entries before `keep_from`; where the lane is no longer held, that is left to its next holder."""
-        keys = self._keys.lane(lane)
-        self._trim(keys=[keys.lease, keys.stream, keys.state], args=[token, spelled(keep_from), trimmed_bytes])
+        self._trim(keys=self._trimmed_keys(lane), args=[token, spelled(keep_from), trimmed_bytes, lane])
 
     def remove(self, lane: int, token: str, entries: Sequence[LaneEntry]) -> bool:
         """Remove entries that are done, in the order of their ids, wherever they lie.
@@ -111,9 +110,12 @@ class LaneStore:
         """
         if not entries:
             return True
+        args: list[str | int] = [token, entries[-1].appended, lane, *[spelled(entry.id) for entry in entries]]
+        return bool(self._remove(keys=self._trimmed_keys(lane), args=args))
+
+    def _trimmed_keys(self, lane: int) -> list[str]:
         keys = self._keys.lane(lane)
-        args: list[str | int] = [token, entries[-1].appended, *[spelled(entry.id) for entry in entries]]
-        return bool(self._remove(keys=[keys.lease, keys.stream, keys.state], args=args))
+        return [keys.lease, keys.stream, keys.state, self._keys.stock, self._keys.oldest]
 
     def left(self, lane: int) -> Left:
         """Return what earlier holders of the lane found and did not commit, and the last writes that were done."""
@@ -307,7 +309,7 @@ class LaneStore:
         """Remove every key of the namespace; only for one that nobody uses any more."""
         own = self._keys
         keys = [own.flags, own.readiness, own.unready, own.producers, own.watermarks, own.dead, own.metrics, own.queue]
-        keys.append(own.complaints)
+        keys += [own.complaints, own.stock, own.oldest, own.pressure]
         for lane in map(self._keys.lane, lanes):
             names = cast("list[bytes]", self._redis.zrange(lane.senders, 0, -1))
             keys += [lane.sender(name.decode()) for name in names]

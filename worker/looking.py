@@ -91,7 +91,7 @@ class Lookout:
         """Ask once."""
         sent_us = _monotonic_us()
         answer, dead = self._ask()
-        seconds, micros, lowest, *documents = answer
+        seconds, micros, lowest, *documents = answer[:9]
         now_us = int(seconds) * 1_000_000 + int(micros)
         self._offset_us = now_us - sent_us  # no less than the true one, so a moment told by it is never too early
         self._take(documents)
@@ -147,7 +147,7 @@ class Lookout:
     def _ask(self) -> tuple[list[Any], dict[bytes, bytes]]:
         keys = self._keys
         shared = [keys.producers, keys.watermarks, keys.flags, keys.readiness, keys.unready, keys.dead, keys.metrics]
-        names = [keys.producer(""), *shared]
+        names = [keys.producer(""), *shared, keys.pressure, keys.stock, keys.oldest]
         args = ["", 0, 0, *self._known, 0, 0]
         while True:
             pipeline = self._redis.pipeline()  # of one moment: whom the watermark does not wait for is among the dead

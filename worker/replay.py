@@ -25,6 +25,7 @@ from gnomon.wire import Capture, Phase
 from gnomon.wire import Kind as CallKind
 from ledger import Failure, Finding, KeptDifference, Opening, Outcome
 from worker import coroutines
+from worker.expiry import TOO_OLD, is_expired
 from worker.failures import ANSWER_BYTES, failure_in, failure_of
 from worker.observing import Observed, ReplayedCall
 from worker.selection import Due
@@ -71,9 +72,10 @@ class Replayer:
     operations: Mapping[str, Binding]
     timeout_s: float
     answer_bytes: int = ANSWER_BYTES  #: of an answer's JSON form: a larger one is not read
+    expire_after_s: float = float("inf")  #: an older read or generate call is not replayed
 
     def replay(self, due: Due, *, causal: bool = False, now_us: Callable[[], int] = int) -> Replayed:
-        """Deal with one capture: replay and judge, exclude, or park. Never raises.
+        """Deal with one capture: replay and judge, exclude, let it expire, or park. Never raises.
 
         `causal`: its user is in a gap; `now_us` tells Redis's time, by which it is noted when a call was replayed.
         """
@@ -88,6 +90,8 @@ class Replayer:
                 return self._write(due, capture, binding)
             if unfair := _unfair(capture, due, causal=causal):
                 return Replayed(finding=_excluded(capture, unfair, _seen(capture)))
+            if is_expired(capture, now_us(), self.expire_after_s):
+                return Replayed(finding=_found(capture, Outcome.EXPIRED, TOO_OLD))
             return Replayed(finding=self._call(capture, binding, now_us))
         except Exception as error:  # an error of ours must cost one capture, not the lane
             finding = _found(capture, Outcome.INCONCLUSIVE, f"engine:{type(error).__name__}")

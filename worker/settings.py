@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from gnomon.errors import ConfigurationError
 from gnomon.settings import NAMESPACE_EXPECTED, REDIS_EXPECTED, namespace, redacted, redis_url
 from ledger import LedgerError, database_url
+from worker.expiry import EXPIRE_AFTER_S
 from worker.failures import ANSWER_BYTES
 
 PREFIX: Final = "GNOMON_"
@@ -48,6 +49,9 @@ class WorkerSettings(BaseSettings):
     )
     pairs_generate: bool = Field(
         False, description="ask generate calls anew too, for what legacy differs from itself in: three more are paid"
+    )
+    expire_after_s: float = Field(
+        EXPIRE_AFTER_S, gt=0, description="older reads and generate calls are not replayed: they have expired"
     )
     # one at work holds some 120 MB with the memory systems loaded; what comes on top is an application's own
     child_memory_mb: int = Field(

@@ -1,7 +1,7 @@
 """`gnomon health`: whether every part answers, and whether what answers is as it should be."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -12,7 +12,7 @@ from rich.text import Text
 
 from console.ending import exiting
 from console.errors import EXIT_FINDINGS, EXIT_OK
-from console.facts import age, counted, processes
+from console.facts import age, counted, processes, shed
 from console.options import Json, Live, Place, RunName, place
 from console.output import out, print_json
 from console.picture import GONE, readiness
@@ -20,9 +20,12 @@ from console.producers import await_acknowledged, server_ms
 from gnomon import FlagError, GnomonError
 from gnomon.connecting import connect
 from gnomon.keys import Keys
+from gnomon.lane_figures import LaneFigures, read_lanes
 from gnomon.switchboard import read_flags
 from ledger import LedgerError
 
+NO_EVICTION: Final = "noeviction"
+_MEBIBYTE: Final = 1024 * 1024
 PING_S: Final = 2.0
 SETTLE_S: Final = 2.0  # a change of the flags is in force everywhere by then
 OLD_S: Final = 300.0  # drains begin within a second; five minutes is a backlog that does not get less
@@ -63,8 +66,9 @@ def register(app: typer.Typer) -> None:
 def health(*, run: RunName = None, live: Live = False, json: Json = False) -> int:
     """Check each part: exit code 0 when all is healthy, 1 otherwise.
 
-    Unhealthy: Redis, ledger, operations or workers do not answer. Degraded: a live process acts upon old flags or a
-    kill file, captures wait for more than five minutes, or enhanced lacks a write of some users.
+    Unhealthy: Redis, ledger, operations or workers do not answer. Degraded: Redis may throw captures away or has less
+    room than was set, a live process acts upon old flags or a kill file, captures wait for more than five minutes, some
+    users are shed, or enhanced lacks a write of some.
 
     Example: gnomon health --json
     """
@@ -103,7 +107,22 @@ def _judged(detail: str, *problems: str) -> Finding:
 def _redis(found: Place) -> Finding:
     with _server(found) as server:
         server.ping()
-    return _judged("answers")
+        lanes = read_lanes(server, Keys(found.settings.namespace))
+        return _judged("answers", *_memory(server, lanes))
+
+
+def _memory(server: "redis.Redis", lanes: LaneFigures) -> Iterator[str]:
+    """Yield what is wrong with Redis's memory, where it tells."""
+    try:
+        memory = server.info("memory")
+    except redis.ResponseError:  # managed ones may refuse
+        return
+    most, policy = int(memory.get("maxmemory", 0)), str(memory.get("maxmemory_policy", NO_EVICTION))
+    if most and policy != NO_EVICTION:
+        yield f"maxmemory-policy is {policy}: it may throw captures away; set {NO_EVICTION}"
+    if lanes.cap_bytes < lanes.set_bytes:
+        room = f"{lanes.cap_bytes / _MEBIBYTE:,.0f} MiB of the {lanes.set_bytes / _MEBIBYTE:,.0f} MiB"
+        yield f"has room for {room} that the lanes may hold (GNOMON_TOTAL_BYTES): users are shed from half of it on"
 
 
 def _ledger(found: Place) -> Finding:
@@ -147,10 +166,12 @@ def _backlog(found: Place) -> Finding:
             lanes.oldest(found.all_lanes),
             server_ms(server) / 1_000,
         )
+        filled = read_lanes(server, Keys(found.settings.namespace))
     waits_s = 0.0 if oldest is None else max(0.0, now_s - oldest.timestamp())
     entries = f"{counted(waiting, 'entry', 'entries')} waiting"
     detail = f"{entries}, the oldest for {age(waits_s)}" if waiting else entries
-    return _judged(detail, *([detail] if waits_s > OLD_S else []))
+    problems = [detail] if waits_s > OLD_S else []
+    return _judged(detail, *problems, *([shed(filled)] if filled.shed_share else []))
 
 
 def _exceptions(found: Place) -> Finding:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gnomon import Gnomon, call
-from tests.chaos.books import FOLDER, PAUSE, Shelf
+from tests.chaos.books import FOLDER, PAUSE, SLOW, Shelf
 from tests.chaos.traffic import ADD, LOOK, Wish
 
 DEPTH: Final = 10_000
@@ -23,6 +23,7 @@ legacy, enhanced = Shelf(_folder / "legacy"), Shelf(_folder / "enhanced")
 gnomon = Gnomon.from_env()
 _known_as: list[int] = []
 _pause_s = float(os.environ.get(PAUSE, "0"))
+_slow = _folder / SLOW
 
 
 @gnomon.operation(ADD, kind="write", user="user")
@@ -74,6 +75,8 @@ def _nested() -> list[Any]:
 
 def _appear() -> None:
     """Take the time that a real system takes, and let whoever looks for processes that replay find this one."""
+    with suppress(FileNotFoundError):
+        time.sleep(float(_slow.read_text()))
     time.sleep(_pause_s)
     if os.getpid() not in _known_as:
         _known_as.append(os.getpid())

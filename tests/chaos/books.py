@@ -17,6 +17,7 @@ from typing import Final
 LAST: Final = 5  # notes that an answer shows, beside how many there are
 FOLDER: Final = "CHAOS_FOLDER"  #: where both systems keep their books
 PAUSE: Final = "CHAOS_PAUSE_S"  #: how long enhanced takes: so whoever is killed is replaying
+SLOW: Final = "slow"  #: a file there: how long enhanced takes beside that, for as long as it is there
 CLOCK: Final = "CHAOS_CLOCK_US"  # what is added to the monotonic clock: no fault turns the clock of these systems
 
 

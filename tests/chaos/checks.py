@@ -15,9 +15,9 @@ from tests.chaos.traffic import Wish
 from tests.chaos.truth import Truth
 
 #: where a call may never end in these tests, whatever is broken
-NEVER: Final = ("not_sampled", "oversize", "ignored", "expired", "discarded", "erased")
+NEVER: Final = ("not_sampled", "oversize", "ignored", "discarded", "erased")
 #: where one may end only if what was broken explains it
-CAUSED: Final = ("unserialisable", "shed", "publish_failed", "inconclusive", "excluded", "parked", "lost")
+CAUSED: Final = ("unserialisable", "shed", "publish_failed", "inconclusive", "excluded", "parked", "expired", "lost")
 UNREADABLE: Final = "unknown"  # the operation of captures that do not say theirs
 MOST_NAMED: Final = 3
 
@@ -138,7 +138,7 @@ def _verdicts(account: Account) -> Iterator[str]:
 
 
 def _unjudged(outcomes: Counter[str]) -> int:
-    return sum(outcomes[name] for name in ("excluded", "parked", "lost", "inconclusive", "pending"))
+    return sum(outcomes[name] for name in ("excluded", "parked", "expired", "lost", "inconclusive", "pending"))
 
 
 def _books(account: Account) -> Iterator[str]:

@@ -8,6 +8,7 @@ from tests.chaos import (
     ledger_break,
     network_break,
     poison_break,
+    pressure_break,
     processes_break,
     valkey_break,
 )
@@ -22,6 +23,7 @@ MODULES: Final = (
     delivery_break,
     poison_break,
     clock_break,
+    pressure_break,
 )
 
 

@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 
 from bench.helper import serve
+from gnomon.hashing import SHED_PLACES
 from gnomon.live_call import Scribe
+from gnomon.shedding import shed_place
 from tests.chaos import application
 from tests.chaos.traffic import ADD, Planned, Wish, plan
 
@@ -32,6 +34,7 @@ class Counts:
         self.made = 0
         self.errors: list[str] = []
         self.slowest_ms = 0.0
+        self.shed_least = self.shed_most = 0  # calls of users who were shed all the while, or at some time in it
         self._one_at_a_time = threading.Lock()  # a user's calls must not overlap
 
     def call(self, user: str, planned: Planned) -> None:
@@ -41,13 +44,22 @@ class Counts:
 
     def _call(self, user: str, planned: Planned) -> None:
         args = {"text": planned.text} if planned.operation == ADD else {}
-        began = time.perf_counter()
+        before, began = _sheds(user), time.perf_counter()
         try:
             CALLS[planned.operation == ADD](user, wish=str(planned.wish), **args)
         except Exception as error:  # the promise is that there is none
             self.errors.append(type(error).__name__)
         self.slowest_ms = max(self.slowest_ms, (time.perf_counter() - began) * 1_000)
         self.made += 1
+        after = _sheds(user)
+        self.shed_least += before and after
+        self.shed_most += before or after
+
+
+def _sheds(user: str) -> bool:
+    """Tell whether a user is shed by the share that this process acts upon."""
+    share = application.gnomon.health().details["lanes"]["shed_share"]
+    return shed_place(user) < round(share * SHED_PLACES)
 
 
 class Traffic(threading.Thread):
@@ -132,8 +144,10 @@ class Live:
             "made": counts.made,
             "errors": sorted(set(counts.errors)),
             "slowest_ms": round(counts.slowest_ms, 3),
+            "stalled_s": round(self.stalls.longest_s, 3),
+            "shed_least": counts.shed_least,
+            "shed_most": counts.shed_most,
         }
-        said["stalled_s"] = round(self.stalls.longest_s, 3)
         return {**said, "running": running, "metrics": application.gnomon.metrics()}
 
 

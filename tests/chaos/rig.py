@@ -15,10 +15,10 @@ import msgspec
 import psutil
 import redis
 
+from gnomon.appending import HINT_LIFETIME_MS
 from gnomon.hashing import lane_of
 from gnomon.hints import drain_hint
 from gnomon.keys import Keys
-from gnomon.publisher import HINT_LIFETIME_MS
 from ledger import Ledger, LedgerError
 from tests.chaos.books import CLOCK, FOLDER, PAUSE
 from tests.chaos.evidence import Witness

@@ -18,8 +18,8 @@ COLUMNS: Final = (
     "recovered after s",
 )
 #: what a fault may cost, as the table names it
-COSTS: Final = ("lost", "publish_failed", "shed", "unserialisable", "parked", "inconclusive", "excluded")
-VERDICTS: Final = ("match", "ignored", "diverged", "failed", "inconclusive", "excluded", "parked", "lost")
+COSTS: Final = ("lost", "publish_failed", "shed", "unserialisable", "parked", "expired", "inconclusive", "excluded")
+VERDICTS: Final = ("match", "ignored", "diverged", "failed", "inconclusive", "excluded", "parked", "expired", "lost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,6 +20,7 @@ GROUPS = {
     "captures": (Spec(), ("SQLite locked", "hints doubled and dropped", "two wire versions", "unreadable and deep")),
     "poison": (Spec(), ("poison",)),
     "disks": (Spec(small=("ledger", "valkey")), ("ledger's disk full", "Valkey's disk full")),
+    "pressure": (FAULTS["ten times too much"].spec, ("ten times too much",)),
     "clocks": (CLOCKS, ("live process's clock ± 1 h", "worker's clock ± 1 h", "Valkey's clock ± 1 h")),
 }
 

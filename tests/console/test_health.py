@@ -83,6 +83,28 @@ def test_an_old_backlog(deployment, server):
     assert health(deployment)[1]["backlog"] == "2 entries waiting, the oldest for 7 min"
 
 
+def test_shedding(deployment, server):
+    """Some users are not captured: said with their share, though nothing has waited for long."""
+    server.hset(KEYS.pressure, mapping={"below": 912_500, "cap_bytes": 1_000, "total_bytes": 1_000})
+    assert health(deployment)[1]["backlog"] == "91.2% of users are not captured until less waits"
+
+
+def test_a_redis_that_is_too_small_or_throws_away(deployment, server):
+    """What it may hold is less than was set, and what it does when it is full loses captures."""
+    server.hset(KEYS.pressure, mapping={"cap_bytes": 100 << 20, "total_bytes": 512 << 20})
+    server.config_set("maxmemory", 200 << 20)
+    server.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        wrong = health(deployment)[1]["redis"]
+    finally:
+        server.config_set("maxmemory-policy", "noeviction")
+        server.config_set("maxmemory", 0)
+    assert wrong == (
+        "maxmemory-policy is allkeys-lru: it may throw captures away; set noeviction; has room for 100 MiB of the "
+        "512 MiB that the lanes may hold (GNOMON_TOTAL_BYTES): users are shed from half of it on"
+    )
+
+
 def test_without_a_worker(deployment):
     """Nobody drains: unhealthy."""
     assert health(deployment) == ("unhealthy", {"workers": "does not answer (LookupError)"})

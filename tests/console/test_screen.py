@@ -14,6 +14,7 @@ from console.producers import Ended, Producer
 from console.report import Sums
 from console.screen import Screen
 from gnomon.flags import SHARE, SWITCHES, StoredFlags
+from gnomon.lane_figures import LaneFigures
 from gnomon.metrics import summary
 from ledger import Measure, OperationSums, Outcome, PairSums
 
@@ -74,6 +75,9 @@ def in_redis(**changes) -> InRedis:
         "complaints": 0,
         "entries": 3,
         "oldest": AT - timedelta(seconds=2),
+        "lanes": LaneFigures(
+            sizes_bytes={3: 1 << 20}, lags_s={3: 2.0}, cap_bytes=40 << 20, set_bytes=40 << 20, shed_share=0
+        ),
     }
     return InRedis(**{**plain, **changes})
 
@@ -102,6 +106,9 @@ BUSY = picture(
         ),
         ended=tuple(ended(n, 10**9) for n in range(50)),
         complaints=10**6,
+        lanes=LaneFigures(
+            sizes_bytes={3: 10**15}, lags_s={3: 10**9}, cap_bytes=10**15, set_bytes=10**15, shed_share=0.999
+        ),
         entries=10**12,
         metrics=summary({**COUNTS, **{f"error|{'Very' * 20}LongError{n}": 10**9 for n in range(20)}}),
         readiness={

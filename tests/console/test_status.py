@@ -83,6 +83,10 @@ def test_everything_is_in_the_json(promoted, server, live_client):
     assert found["complaints"] == 1
     assert (found["backlog"]["captures"], found["backlog"]["entries"], found["waiting_entries"]) == (2, 2, 2)
     assert 0 <= found["backlog"]["oldest_s"] < 60
+    lanes = found["backlog"]["lanes"]
+    assert found["backlog"]["bytes"] == sum(lane["bytes"] for lane in lanes.values()) > 0
+    assert 0 < found["backlog"]["lag_s"] == max(lane["lag_s"] for lane in lanes.values()) < 60
+    assert (found["backlog"]["shed_share"], found["backlog"]["cap_bytes"]) == (0, 512 << 20)
     assert [(one["pid"], one["build"], one["acknowledged"], one["killed"]) for one in found["live"]] == [
         (os.getpid(), "b7", True, False)
     ] * 2

@@ -7,7 +7,11 @@ import pytest
 
 from gnomon import outbox as outboxes
 from gnomon.buffer import CounterKey, Taken
+from gnomon.hashing import user_digest
+from gnomon.live_call import Buffered, LiveCall
+from gnomon.operation import Binding
 from gnomon.outbox import Outbox
+from gnomon.wire import Kind, Side
 
 
 @pytest.fixture
@@ -98,3 +102,61 @@ def test_nothing_is_due_again_where_nothing_was_forgotten(outbox):
     outbox.put(counted(1, shed=1))
     send(outbox)
     assert (outbox.sent, outbox.forgotten({1: 1}), outbox.empty) == ({1: 1}, {}, True)
+
+
+# --- what a full lane refuses
+
+
+def waiting(user: str, kind: str, start: int, *, stored: bool = True) -> Buffered:
+    """A capture on its way to lane 3; the line of one by `bad` cannot be written."""
+
+    def legacy(user: str) -> None: ...
+
+    live = LiveCall(Binding(name="op", kind=Kind(kind), user="user", legacy=legacy), user, 3)
+    live.epoch, live.start, live.stored = 1, start, stored
+    return Buffered(live, start + 5, start, 100, Side(5, returned=None), msgspec.UNSET, "legacy", recorded=False)
+
+
+def line(item: Buffered) -> bytes:
+    if item.live.user == "bad":
+        raise TypeError
+    return item.live.user.encode()
+
+
+def test_what_a_full_lane_refuses_is_shed_and_nobody_waits_for_it(monkeypatch):
+    """Each capture in its place, gaps as of the earliest write, and numbers without a hole for what comes next."""
+    monkeypatch.setattr(outboxes, "BATCH_CAPTURES", 5)
+    outbox = Outbox(line)
+    items = [("ann", "read", 10), ("ann", "write", 30), ("ann", "write", 20), ("bad", "write", 40), ("ben", "read", 50)]
+    items += [("cy", "write", 60), ("cy", "read", 70)]  # of these the batch is not made
+    found = [waiting(*item) for item in items] + [waiting("dee", "write", 80, stored=False)]
+    outbox.put(Taken(found, Counter({CounterKey(3, "op", 1, "oversize"): 2}), {(3, "told"): 15}))
+    [(_, batch)] = outbox.due()
+    assert (batch.number, batch.first, len(batch.entries), outbox.low) == (1, 1, 2, 10)
+    assert outbox.refused(3) == (8, 800)
+    assert outbox.low == 15  # the gaps: told before anybody may rely on the watermark
+    [(_, batch)] = outbox.due()
+    assert (batch.number, batch.entries, batch.captures) == (1, (), 0)
+    assert +Counter(batch.counts) == {"op|1|eligible": 10, "op|1|shed": 7, "op|1|unserialisable": 1, "op|1|oversize": 2}
+    digests = {user_digest(user): since for user, since in (("ann", 20), ("bad", 40), ("cy", 60))}
+    assert batch.gaps == {"told": 15, **digests}
+    outbox.done(3)
+    outbox.put(Taken([waiting("ben", "read", 90)], Counter(), {}))
+    [(_, batch)] = outbox.due()
+    assert (batch.number, batch.first, batch.counts["op|1|captured"], batch.counts["op|1|eligible"]) == (2, 1, 1, 11)
+
+
+def test_what_was_refused_in_the_midst_of_a_recount_is_recounted():
+    """Redis has forgotten the totals: those of before come with the next batch that it takes."""
+    outbox = Outbox(line)
+    outbox.put(counted(3, shed=2))
+    send(outbox)
+    outbox.forgotten({3: 0})
+    assert [(lane, outbox.is_again(lane, batch)) for lane, batch in outbox.due()] == [(3, True)]
+    outbox.done(3)
+    outbox.put(Taken([waiting("ann", "read", 10)], Counter(), {}))
+    [(lane, batch)] = outbox.due()
+    assert (outbox.is_again(lane, batch), batch.counts["op|1|shed"]) == (False, 2)
+    outbox.refused(3)
+    [(_, batch)] = outbox.due()
+    assert +Counter(batch.counts) == {"op|1|shed": 3, "op|1|eligible": 3}

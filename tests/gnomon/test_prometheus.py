@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from gnomon import Gnomon
 from gnomon.flags import SHARE, SWITCHES
+from gnomon.hashing import lane_of
 from gnomon.keys import Keys
 from gnomon.prometheus import exposition, register
 from gnomon.readiness import Readiness
@@ -99,6 +100,30 @@ def test_what_a_process_counts(make, valkey_url):
     assert found["gnomon_success_ratio",] == pytest.approx(2 / 3)
     assert found["gnomon_adoption_ratio",] == pytest.approx(2 / 4)
     assert found["gnomon_client_info", *sorted(("b-7", "default", version("gnomon")))] == 1
+
+
+def test_what_lies_in_the_lanes(make, valkey_url):
+    """One process tells of all lanes together, as of its last beat; `everywhere` of each, as of now."""
+    client = make(total_bytes=1_000_000)
+    listing(client)("ann")
+    assert client.flush(10)
+    lane = lane_of("ann", 64)
+    together = ("gnomon_lanes_bytes", "gnomon_lanes_cap_bytes", "gnomon_lanes_lag_seconds", "gnomon_shed_share_ratio")
+    with redis.Redis.from_url(valkey_url) as server:
+        size = int(server.hget(Keys("default").stock, lane))
+        server.hset(Keys("default").pressure, mapping={"below": 250_000, "cap_bytes": 900_000})
+        found = eventually(lambda: _with_lanes(client))
+        assert [found[name,] for name in together[:2]] == [size, 900_000]
+        everywhere = samples(exposition(client, everywhere=True))
+    assert [everywhere[name,] for name in together[:2]] == [size, 900_000]
+    assert everywhere["gnomon_lane_bytes", str(lane)] == size
+    assert 0 < everywhere["gnomon_lane_lag_seconds", str(lane)] == everywhere["gnomon_lanes_lag_seconds",] < 10
+    assert 0 <= everywhere["gnomon_shed_share_ratio",] <= 0.25
+
+
+def _with_lanes(client):
+    found = samples(exposition(client))
+    return found["gnomon_lanes_bytes",] and found["gnomon_lanes_cap_bytes",] == 900_000 and found
 
 
 def test_how_a_process_is_doing(make, valkey_url):

@@ -5,25 +5,26 @@ import pytest
 
 from gnomon.keys import Keys
 from gnomon.readiness import MOST_EXCEPTIONS
-from gnomon.scripts import APPEND, BEAT, CLEAR_UNREADY, LEAVE, MARK_UNREADY, STORE
+from gnomon.scripts import APPEND, BEAT, CLEAR_UNREADY, LEAVE, MARK_UNREADY, MOST_GAPS, PACE, STORE, TRIM
 
 pytestmark = pytest.mark.slow
 
 KEYS = Keys("default")
 LANE = KEYS.lane(7)
+CALM = [[None] * 4, None, b""]  # no step of shedding yet, no bytes, nothing that waits
 
 
 @pytest.fixture
 def append(server):
     """Append a batch as a producer does."""
 
-    def run(number, *, entries=(), gaps=(), counts=(), cap=1 << 20, hint=b"", producer="p"):
+    def run(number, *, entries=(), gaps=(), counts=(), cap=1 << 20, total_cap=0, hint=b"", producer="p"):
         keys = [LANE.stream, LANE.state, LANE.sender(producer), LANE.scheduled, LANE.senders, KEYS.queue, LANE.gaps]
         args = [number, cap, 5, 10_000, 60_000, hint, producer, 300, sum(n for _, n, _ in entries), 10 * number]
-        args += [len(entries), len(gaps)]
+        args += [len(entries), len(gaps), 7, total_cap]
         for part in (*entries, *gaps, *counts):
             args += part
-        return server.eval(APPEND, 8, *keys, LANE.users(producer), *args)
+        return server.eval(APPEND, 10, *keys, LANE.users(producer), KEYS.stock, KEYS.oldest, *args)
 
     return run
 
@@ -34,10 +35,11 @@ def beat(server):
 
     def run(producer="p", *, lifetime_ms=10_000, watermark=100, known=(0, 0, 0), number=1, counted=(), facts=("x", 1)):
         shared = [KEYS.producers, KEYS.watermarks, KEYS.flags, KEYS.readiness, KEYS.unready, KEYS.dead, KEYS.metrics]
+        shared += [KEYS.pressure, KEYS.stock, KEYS.oldest]
         args = [producer, lifetime_ms, watermark, *known, number, len(counted)]
         for part in counted:
             args += part
-        return server.eval(BEAT, 8, KEYS.producer(producer), *shared, *args, *facts)
+        return server.eval(BEAT, 11, KEYS.producer(producer), *shared, *args, *facts)
 
     return run
 
@@ -57,11 +59,13 @@ def test_an_append_is_entries_gaps_and_counters_at_once(append, server):
     """What a batch carries is there together, and who was captured is remembered."""
     assert append(1, entries=[("d1", 2, b"x" * 10)], gaps=[("d2", 50)], counts=[("op|1|captured", 2)]) == b"appended"
     [(_, fields)] = server.xrange(LANE.stream)
-    assert fields == {b"u": b"d1", b"n": b"2", b"w": b"5", b"e": b"300", b"b": b"10", b"s": b"p:10", b"p": b"x" * 10}
+    assert fields == {b"u": b"d1", b"n": b"2", b"w": b"5", b"e": b"300", b"b": b"138", b"s": b"p:10", b"p": b"x" * 10}
     assert server.hgetall(LANE.gaps) == {b"d2": b"50"}
     assert server.hgetall(LANE.sender("p")) == {b"batch": b"1", b"entries": b"10", b"op|1|captured": b"2"}
     assert server.zrange(LANE.senders, 0, -1) == [b"p"]
-    assert server.hgetall(LANE.state) == {b"appended": b"10", b"captured": b"2"}
+    assert server.hgetall(LANE.state) == {b"appended": b"138", b"captured": b"2"}  # 128 beside its payload
+    assert server.hgetall(KEYS.stock) == {b"7": b"138", b"total": b"138"}
+    assert server.zrange(KEYS.oldest, 0, -1) == [b"7"]
     assert server.zrange(LANE.users("p"), 0, -1) == [b"d1"]
 
 
@@ -77,10 +81,57 @@ def test_a_repeated_append_changes_nothing(append, server):
 
 def test_a_full_lane_takes_nothing_of_a_batch(append, server):
     """Neither entries nor counters nor gaps; a batch without entries is never refused."""
-    assert append(1, entries=[("d1", 1, b"x" * 9)], gaps=[("d2", 5)], counts=[("c", 1)], cap=8) == b"full"
+    assert append(1, entries=[("d1", 1, b"x" * 9)], gaps=[("d2", 5)], counts=[("c", 1)], cap=136) == b"full"
     assert server.keys("*") == []
-    assert append(1, gaps=[("d2", 5)], counts=[("c", 1)], cap=0) == b"appended"
+    assert append(1, gaps=[("d2", 5)], counts=[("c", 1)], cap=1) == b"appended"
     assert server.hgetall(LANE.gaps) == {b"d2": b"5"}
+
+
+def test_all_lanes_together_may_be_full(append, server):
+    """A lane has room, all of them have none: the batch is refused as a whole."""
+    assert append(1, entries=[("d1", 1, b"x" * 100)], total_cap=228) == b"appended"
+    assert append(2, entries=[("d1", 1, b"x")], total_cap=228) == b"full"
+    assert append(2, entries=[("d1", 1, b"x")], total_cap=0) == b"appended"  # what Redis had taken and forgot
+    assert server.hget(KEYS.stock, "total") == b"357"
+
+
+def test_gaps_of_many_users_are_a_gap_of_all(append, server):
+    """Nobody takes them, so Redis would fill with them: beyond a number, everybody of the lane is meant."""
+    append(1, gaps=[(f"d{n}", 50) for n in range(MOST_GAPS)])
+    append(2, gaps=[("late", 70), ("d3", 40), ("later", 60)])
+    found = server.hgetall(LANE.gaps)
+    assert (len(found), found[b"*"], found[b"d3"]) == (MOST_GAPS + 1, b"60", b"40")
+
+
+def test_trimming_tells_what_is_left(append, server):
+    """Bytes and the oldest of a lane, and of all; an empty lane holds nothing, whatever its figures say."""
+    for number in (1, 2):
+        append(number, entries=[("d1", 1, b"x" * 10)])
+    first, second = (entry for entry, _ in server.xrange(LANE.stream))
+
+    def trim(keep_from, trimmed):
+        server.eval(TRIM, 4, LANE.stream, LANE.state, KEYS.stock, KEYS.oldest, keep_from, trimmed, 7)
+        return server.hgetall(KEYS.stock), server.zrange(KEYS.oldest, 0, -1, withscores=True)
+
+    left = ({b"7": b"138", b"total": b"138"}, [(b"7", float(second.split(b"-")[0]))])
+    assert (trim(second, 138), trim(first, 0)) == (left, left)
+    server.hset(LANE.state, "trimmed", 20)  # as a Redis that has forgotten
+    assert trim("9999999999999-0", 0) == ({b"7": b"0", b"total": b"0"}, [])
+
+
+def test_a_step_of_shedding_is_taken_once(beat, server):
+    """By whoever is first; with the next beat everybody knows."""
+
+    def step(at, below):
+        return server.eval(PACE, 1, KEYS.pressure, at, below, 1_000, 900, 5_000, 2_000)
+
+    assert (step(0, 250_000), step(0, 500_000)) == (1, 0)
+    at = beat()[9][0]
+    assert beat(number=2)[9] == [at, b"250000", b"1000", b"900"]
+    assert step(at, 500_000) == 1
+    server.set("not a hash", 1)
+    server.rename("not a hash", KEYS.pressure)
+    assert beat(number=3)[9] == [b"0"] * 4
 
 
 def test_a_gap_is_as_old_as_the_first_write_that_may_be_missing(append, server):
@@ -107,13 +158,13 @@ def test_a_beat_tells_what_is_new_and_no_more(beat, server):
     server.hset(KEYS.flags, mapping={"version": 3, "document": b"F"})
     server.hset(KEYS.readiness, mapping={"version": 2, "document": b"R"})
     mark(server, "d", 9)
-    assert beat()[2:] == [b"100", b"3", b"F", b"2", b"R", b"1", [b"d", b"9", b"version", b"1"]]
-    assert beat(known=(3, 2, 1), number=2)[2:] == [b"100", b"3", b"", b"2", b"", b"1", []]
+    assert beat()[2:] == [b"100", b"3", b"F", b"2", b"R", b"1", [b"d", b"9", b"version", b"1"], *CALM]
+    assert beat(known=(3, 2, 1), number=2)[2:] == [b"100", b"3", b"", b"2", b"", b"1", [], *CALM]
 
 
 def test_nothing_stored_is_version_zero(beat):
     """And nothing to read."""
-    assert beat()[3:] == [b"0", b"", b"0", b"", b"0", []]
+    assert beat()[3:] == [b"0", b"", b"0", b"", b"0", [], *CALM]
 
 
 def test_counts_of_a_beat_are_added_once(beat, server):

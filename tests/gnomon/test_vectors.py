@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gnomon import hashing
+from gnomon.appending import HINT_LIFETIME_MS, SENDER_LIFETIME_MS
 from gnomon.buffer import MOST_GAPS, WRITE_HOLDS_US
 from gnomon.complaints import LONGEST_TEXT, Complaint
 from gnomon.errors import WireError
@@ -15,8 +16,11 @@ from gnomon.flags import LONGEST_USER, STALE_S, SWITCHES, EnvironmentFlags, Flag
 from gnomon.hashing import bucket_of, cluster_of, lane_of, sampled, stable_hash, user_digest
 from gnomon.keys import Keys, LaneKeys
 from gnomon.outbox import BATCH_CAPTURES, KEEP_BYTES, KEEP_S, PACK_BYTES, PACK_CAPTURES
-from gnomon.publisher import BEAT_LIFETIME_MS, BEAT_S, HINT_LIFETIME_MS, SENDER_LIFETIME_MS
+from gnomon.pressure import CALM_MS, ROOM, STEP_MS
+from gnomon.publisher import BEAT_LIFETIME_MS, BEAT_S
 from gnomon.readiness import MOST_EXCEPTIONS, Readiness
+from gnomon.scripts import ENTRY_BYTES
+from gnomon.shedding import CLOSED_S, FEWEST, FULL, HIGH, LESS, LOW, MORE, shed_place
 from gnomon.sides import MESSAGE_CHARS
 from gnomon.wire import MAX_PACK_BYTES, VERSION, Capture, Phase, Raised, Side, decode, encode, pack, unpack
 
@@ -60,6 +64,7 @@ def test_a_user_has_the_same_places_everywhere(vector):
     assert lane_of(user, HASHES["sizes"]["lane"]) == vector["lane"]
     assert bucket_of(user) == vector["bucket"]
     assert stable_hash(hashing.SAMPLE_SALT, user, hashing.SAMPLES) == vector["sample"]
+    assert shed_place(user) == vector["shed"]
     assert cluster_of(user) == vector["cluster"]
     assert user_digest(user) == vector["digest"]
 
@@ -78,7 +83,7 @@ def test_salts_and_sizes_are_frozen():
     }
     assert salts == HASHES["salts"]
     sizes = {"bucket": hashing.BUCKETS, "sample": hashing.SAMPLES, "cluster": hashing.CLUSTERS}
-    assert {**sizes, "lane": HASHES["sizes"]["lane"]} == HASHES["sizes"]
+    assert {**sizes, "shed": hashing.SHED_PLACES, "lane": HASHES["sizes"]["lane"]} == HASHES["sizes"]
 
 
 @pytest.mark.parametrize("vector", vectors("captures"))
@@ -161,7 +166,7 @@ def test_the_page_names_every_key():
 
 def test_the_page_names_every_reason_and_script():
     """Every reason of a decision, and every script that a producer runs."""
-    names = [*Reason, *Phase, "APPEND", "BEAT", "LEAVE", "STORE", "MARK_UNREADY", "CLEAR_UNREADY"]
+    names = [*Reason, *Phase, "APPEND", "BEAT", "LEAVE", "PACE", "STORE", "MARK_UNREADY", "CLEAR_UNREADY"]
     assert [name for name in names if f"`{name}`" not in PAGE] == []
 
 
@@ -198,3 +203,15 @@ def test_the_page_states_the_limits():
 def test_the_vectors_are_of_this_version():
     """A new version has vectors of its own."""
     assert {vector["decoded"]["v"] for vector in CAPTURES["captures"]} == {VERSION}
+
+
+def test_the_page_states_the_rule_of_shedding():
+    """`docs/wire.md` has the figures by which every client sheds the same users."""
+    assert f"{STEP_MS} ms after the last, or {CALM_MS:,} ms" in PAGE
+    assert f"`{ROOM} * maxmemory - (used_memory - bytes in the lanes)`" in PAGE
+    assert f"`min({(FULL + HIGH) / 2:g}, {HIGH} * age / GNOMON_SHED_LAG_S)`" in PAGE
+    assert f"| `fill >= {FULL}` | `1` |" in PAGE
+    assert f"| `fill >= {HIGH}`, and more bytes lie there than at the last step | `1 - {MORE} * (1 - share)` |" in PAGE
+    assert f"| `fill < {LOW}` | `share - {LESS} * (1 - fill / {LOW})`; below {FEWEST}: `0` |" in PAGE
+    assert f"every user of the lane for {CLOSED_S:g} s" in PAGE
+    assert f"its payload and {ENTRY_BYTES} for the entry itself" in PAGE

@@ -243,7 +243,8 @@ class Producer:
         shared = [keys.producers, keys.watermarks, keys.flags, keys.readiness, keys.unready, keys.dead, keys.metrics]
         said = [part for fact in {"watermark": watermark, **facts}.items() for part in fact]
         args = [self.name, lifetime_ms, watermark, "", "", "", next(self._beats), 0, *said]
-        self._server.eval(BEAT, 8, keys.producer(self.name), *shared, *args)
+        shared += [keys.pressure, keys.stock, keys.oldest]
+        self._server.eval(BEAT, 11, keys.producer(self.name), *shared, *args)
 
     def leave(self) -> None:
         keys = self._keys
@@ -255,15 +256,15 @@ class Producer:
         """Append entries, each a user's digest, a number of captures and a payload; `gaps` by digest."""
         own = self._keys.lane(lane)
         names = [own.stream, own.state, own.sender(self.name), own.scheduled, own.senders, self._keys.queue]
-        names += [own.gaps, own.users(self.name)]
+        names += [own.gaps, own.users(self.name), self._keys.stock, self._keys.oldest]
         first = self._sent[lane] + 1
         self._sent[lane] += len(entries)
         captures = sum(entry[1] for entry in entries)
         args = [next(self._batches), cap, watermark, 10_000, 10_000, "hint", self.name, 0, captures, first]
-        args += [len(entries), len(gaps)]
+        args += [len(entries), len(gaps), lane, 0]
         args += [part for entry in entries for part in entry]
         args += [part for gap in gaps.items() for part in gap]
-        return self._server.eval(APPEND, 8, *names, *args).decode()
+        return self._server.eval(APPEND, 10, *names, *args).decode()
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ import zlib
 import msgspec
 import pytest
 
+from gnomon.lane_figures import read_lanes
+from gnomon.scripts import ENTRY_BYTES
 from gnomon.wire import Capture, Kind, Side, encode, pack
 from ledger import Finding, KeptDifference, Outcome, Sent
 from worker import lanes
@@ -171,7 +173,7 @@ def test_bytes_appended_and_trimmed_add_up(store, append, server, keys):
     payloads = [pack([line(end)]) for end in (10, 20, 30)]
     append(*((1, payload) for payload in payloads))
     entries = store.read(LANE, (0, 0), 10).entries
-    sizes = [len(payload) for payload in payloads]
+    sizes = [len(payload) + ENTRY_BYTES for payload in payloads]
     assert [entry.appended for entry in entries] == [sizes[0], sizes[0] + sizes[1], sum(sizes)]
     state, token = keys.lane(LANE).state, store.lease(LANE)
     for _ in range(2):
@@ -180,8 +182,28 @@ def test_bytes_appended_and_trimmed_add_up(store, append, server, keys):
     store.trim(LANE, token, entries[1].id, entries[0].appended)
     assert int(server.hget(state, "trimmed")) == sizes[0] + sizes[1]
     assert store.read(LANE, (0, 0), 10).entries == entries[2:]
-    assert append([line(40)], cap=sizes[2] + len(pack([line(40)]))) == "appended"
-    assert append([line(50)], cap=sizes[2] + len(pack([line(40)]))) == "full"
+    assert append([line(40)], cap=sizes[2] + len(pack([line(40)])) + ENTRY_BYTES) == "appended"
+    assert append([line(50)], cap=sizes[2] + len(pack([line(40)])) + ENTRY_BYTES) == "full"
+
+
+def test_what_lies_in_all_lanes_is_told_whatever_goes(store, append, server, keys):
+    """Bytes and the oldest entry of each lane, after appending, trimming, and removing from the middle."""
+    for end in (10, 20, 30):
+        append([line(end)])
+    append([line(10)], lane=0)
+    token = store.lease(LANE)
+    first, second, third = store.read(LANE, (0, 0), 10).entries
+    sizes = {LANE: third.appended, 0: read_lanes(server, keys).sizes_bytes[0]}
+    assert read_lanes(server, keys).sizes_bytes == sizes
+    store.remove(LANE, token, [second])  # the first stays, so nothing is cut off
+    assert read_lanes(server, keys).sizes_bytes == sizes
+    store.remove(LANE, token, [first])  # what was removed before it goes with it
+    assert read_lanes(server, keys).sizes_bytes == {**sizes, LANE: third.appended - first.appended}
+    assert server.zscore(keys.oldest, LANE) == third.id[0]
+    store.remove(LANE, token, [third])
+    found = read_lanes(server, keys)
+    assert (found.sizes_bytes, list(found.lags_s), found.size_bytes) == ({0: sizes[0]}, [0], sizes[0])
+    assert int(server.hget(keys.stock, "total")) == sizes[0]
 
 
 def test_what_was_captured_and_what_waits_is_counted(store, append):

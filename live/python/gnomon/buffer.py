@@ -17,6 +17,7 @@ from gnomon.clock import AlignedClock
 from gnomon.hashing import user_digest
 from gnomon.live_call import Buffered, LiveCall
 from gnomon.readiness import EVERYBODY
+from gnomon.shedding import Shedding
 from gnomon.wire import Kind, Side
 
 WRITE_HOLDS_US: Final = 30_000_000  # a write in flight for longer stops holding everybody's replay back
@@ -62,6 +63,7 @@ class Buffer:
 
     def __init__(self, *, max_captures: int, max_bytes: int) -> None:
         self.clock = AlignedClock()
+        self.shedding = Shedding()
         self._max_captures = max_captures
         self._max_bytes = max_bytes
         self._lock = threading.Lock()

@@ -45,6 +45,11 @@ class AlignedClock:
         self._before = [held for held in self._before if now_ns - held[0] < REMEMBERED_NS]
         return max(self._error_us, self._last_us - self.us_of(now_ns), *(error for _, error in self._before))
 
+    @property
+    def told_error_us(self) -> int:
+        """The same as others are told it: a figure also before Redis has told the time."""
+        return int(min(self.error_us, 1e9))
+
     def us_of(self, monotonic_ns: int) -> int:
         """Return the time at a reading of the monotonic clock."""
         return monotonic_ns // _NS + self._offset_us

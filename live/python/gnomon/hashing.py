@@ -12,11 +12,13 @@ LANE_SALT: Final = "gnomon.lane"
 BUCKET_SALT: Final = "gnomon.rollout"
 SAMPLE_SALT: Final = "gnomon.sample"
 CLUSTER_SALT: Final = "gnomon.cluster"
+SHED_SALT: Final = "gnomon.shed"
 DIGEST_SALT: Final = "gnomon.user"
 
 BUCKETS: Final = 100_000
 SAMPLES: Final = 1_000_000
 CLUSTERS: Final = 256
+SHED_PLACES: Final = 1_000_000
 REMEMBERED: Final = 8_192  # users: a live process sees the same ones again within seconds
 
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from gnomon.buffer import Buffer
     from gnomon.flags import FlagState
+    from gnomon.pressure import Pressure
     from gnomon.publisher import Publisher
+    from gnomon.shedding import Shedding
 
 NEARLY_FULL: Final = 0.8
 
@@ -25,6 +27,17 @@ def without_redis(*, capture: bool) -> Health:
     return Health("off", {"reason": "no Redis configured" if capture else "capture is off"})
 
 
+def _lanes(pressure: "Pressure", shedding: "Shedding") -> dict[str, Any]:
+    """Return what lies in all lanes, as the last beat told, and what follows from it for this process's users."""
+    return {
+        "bytes": pressure.told.size_bytes,
+        "cap_bytes": pressure.cap_bytes,
+        "lag_s": round(pressure.lag_s, 1),
+        "shed_share": shedding.share,
+        "full": shedding.closed_lanes,
+    }
+
+
 def health_of(publisher: "Publisher", buffer: "Buffer", flags: "FlagState", breakers: Mapping[str, str]) -> Health:
     """Return the health of a client that captures."""
     fill = buffer.fill
@@ -33,6 +46,7 @@ def health_of(publisher: "Publisher", buffer: "Buffer", flags: "FlagState", brea
         "flags": (flags.known and flags.stale) or flags.malformed,
         "readiness": flags.standing.malformed,
         "buffer": fill > NEARLY_FULL,
+        "shedding": buffer.shedding.active,
         "breakers": any(state != "closed" for state in breakers.values()),
     }
     details = {
@@ -42,6 +56,7 @@ def health_of(publisher: "Publisher", buffer: "Buffer", flags: "FlagState", brea
         "killed": flags.killed,
         "buffer": {"captures": buffer.captures, "bytes": buffer.size_bytes, "fill": round(fill, 3)},
         "backlog": publisher.backlog,
+        "lanes": _lanes(publisher.pressure, buffer.shedding),
         "breakers": dict(breakers),
         "problems": [name for name, wrong in problems.items() if wrong],
     }

@@ -135,6 +135,21 @@ class Keys:
         return f"{{gnomon:{self.namespace}}}:metrics"
 
     @property
+    def stock(self) -> str:
+        """A hash of the bytes that lie in lanes: by lane's number, and `total`."""
+        return f"{{gnomon:{self.namespace}}}:stock"
+
+    @property
+    def oldest(self) -> str:
+        """Sorted set: lane's number → when the oldest entry that lies in it was appended, ms; without empty lanes."""
+        return f"{{gnomon:{self.namespace}}}:oldest"
+
+    @property
+    def pressure(self) -> str:
+        """A hash of the last step of shedding: when (`at`, ms), `below` which place users are shed, and its figures."""
+        return f"{{gnomon:{self.namespace}}}:pressure"
+
+    @property
     def complaints(self) -> str:
         """A list of users' complaints, oldest first, each one JSON document."""
         return f"{{gnomon:{self.namespace}}}:complaints"

@@ -42,6 +42,7 @@ class LiveCall(msgspec.Struct, eq=False, gc=False):
     willing: bool = False  #: whether the flags want the user inside; one who is dual against them has no patience
     alone: bool = True  #: whether legacy alone is invoked
     stored: bool = True  #: whether legacy may have stored a write: it did not say no on purpose
+    shed: bool = False  #: whether its user is shed: it goes into no lane, and a write opens the user's gap
     asked: "tuple[Outcome, ...]" = ()
 
     @property

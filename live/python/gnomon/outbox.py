@@ -1,7 +1,7 @@
 """Taken from the buffer and on its way to its lane: one frozen batch a lane, so that a retry is a repetition.
 
 What has arrived is kept for some seconds more: a Redis that restarts may have forgotten its last second, and is sent
-that again.
+that again. What a full lane refuses does not wait for room, for everybody would wait with it: it is shed.
 """
 
 import time
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -65,12 +65,29 @@ class _Kept:
         return sum(len(entry.payload) for entry in self.batch.entries)
 
 
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    """What a batch was made of: its captures, what it counts, and the gaps it tells."""
+
+    items: list[Buffered]
+    counts: Counter[CounterKey]
+    gaps: dict[str, int]
+
+
+class Refused(NamedTuple):
+    """What a full lane did not get: so many captures, and their size."""
+
+    captures: int
+    size_bytes: int
+
+
 @dataclass(slots=True)
 class _Lane:
     waiting: list[Buffered] = field(default_factory=list)
     counts: Counter[CounterKey] = field(default_factory=Counter)
     gaps: dict[str, int] = field(default_factory=dict)
     frozen: Batch | None = None
+    drawn: "_Drawn | None" = None  # what it was made of
     again: deque[Batch] = field(default_factory=deque)  # had arrived and was forgotten: before anything else
     totals: Counter[str] = field(default_factory=Counter)  # ever counted here
     recount: bool = False  # the next batch carries all of the totals
@@ -111,7 +128,7 @@ class Outbox:
         """Yield each lane that has something to append, with its batch: the one that failed before, or a new one."""
         for number, lane in self._lanes.items():
             if lane.again:
-                yield number, lane.again[0]
+                yield number, lane.again[0]  # there was room for it before
                 continue
             if lane.frozen is None and not lane.empty:
                 lane.frozen = self._freeze(number, lane)
@@ -124,10 +141,39 @@ class Outbox:
         if lane.again:
             self._keep(number, lane.again.popleft())
             return None
-        batch, lane.frozen = lane.frozen, None
+        batch, lane.frozen, lane.drawn = lane.frozen, None, None
         if batch is not None:
             self._keep(number, batch)
         return batch
+
+    def is_again(self, number: int, batch: Batch) -> bool:
+        """Tell whether a batch of a lane had arrived before, and was forgotten."""
+        again = self._lanes[number].again
+        return bool(again) and again[0] is batch
+
+    def refused(self, number: int) -> Refused:
+        """Shed all that waits for a full lane: it is counted, writes open gaps, and nobody waits for it any more.
+
+        The batch was not taken, so its number and those of its entries are free, and what it counts counts anew.
+        """
+        lane = self._lanes[number]
+        frozen, drawn = lane.frozen, lane.drawn
+        assert frozen is not None
+        assert drawn is not None
+        lane.number, lane.entries = lane.number - 1, lane.entries - len(frozen.entries)
+        lane.totals.subtract({_name(key): count for key, count in drawn.counts.items()})
+        lane.recount = True
+        for key, count in drawn.counts.items():
+            if key.counter != "eligible":
+                lane.counts[key._replace(counter="shed") if key.counter == "captured" else key] += count
+        for item in lane.waiting:
+            lane.counts[_key(number, item, "shed")] += 1
+        given_up = [*drawn.items, *lane.waiting]
+        lost = [(user_digest(item.live.user), item.live.start) for item in given_up if _is_stored_write(item)]
+        for digest, since in (*drawn.gaps.items(), *lost):
+            lane.gaps[digest] = min(since, lane.gaps.get(digest, since))
+        lane.waiting, lane.frozen, lane.drawn = [], None, None
+        return Refused(len(given_up), sum(item.size_bytes for item in given_up))
 
     def _keep(self, lane: int, batch: Batch) -> None:
         kept = _Kept(time.monotonic(), lane, batch)
@@ -185,6 +231,7 @@ class Outbox:
         lines = self._lines(number, items, counts, gaps)
         for key in [key for key in counts if key.counter != "eligible"]:
             counts[key._replace(counter="eligible")] += counts[key]
+        lane.drawn = _Drawn(items, counts, gaps)
         entries = tuple(_entries(lines))
         lane.number, lane.entries = lane.number + 1, lane.entries + len(entries)
         return Batch(
@@ -212,16 +259,24 @@ class Outbox:
                 if _misses_a_write(item):
                     digest = user_digest(live.user)
                     gaps[digest] = min(live.start, gaps.get(digest, live.start))
-            counts[CounterKey(number, live.binding.name, live.epoch, counter)] += 1
+            counts[_key(number, item, counter)] += 1
         return lines
 
 
 def _totals(lane: _Lane, counts: Counter[CounterKey]) -> dict[str, int]:
     """Count on, and return what was ever counted of what has changed, or of everything."""
-    changed = {f"{key.operation}|{key.epoch}|{key.counter}": count for key, count in counts.items()}
+    changed = {_name(key): count for key, count in counts.items()}
     lane.totals.update(changed)
     names, lane.recount = (lane.totals if lane.recount else changed), False
     return {name: lane.totals[name] for name in names}
+
+
+def _key(lane: int, item: Buffered, counter: str) -> CounterKey:
+    return CounterKey(lane, item.live.binding.name, item.live.epoch, counter)
+
+
+def _name(key: CounterKey) -> str:
+    return f"{key.operation}|{key.epoch}|{key.counter}"
 
 
 def _misses_a_write(item: Buffered) -> bool:
@@ -229,6 +284,11 @@ def _misses_a_write(item: Buffered) -> bool:
     enhanced = item.enhanced
     has_it = enhanced is not msgspec.UNSET and enhanced.raised is msgspec.UNSET
     return item.live.binding.kind is Kind.WRITE and not has_it
+
+
+def _is_stored_write(item: Buffered) -> bool:
+    """Tell whether no read can be told any more that this write came between, whoever has it."""
+    return item.live.binding.kind is Kind.WRITE and item.live.stored
 
 
 def _entries(lines: list[tuple[str, bytes]]) -> Iterator[Entry]:

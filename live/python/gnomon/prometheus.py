@@ -8,8 +8,9 @@ body = exposition(client)               # or as a page of its own
 
 The figures are of one process. Where several processes answer behind one port (gunicorn, uvicorn with workers), each
 scrape would reach another one: either serve each worker's metrics on a port of its own, or expose `everywhere=True` in
-one place. That is what all processes of the namespace counted together, read from Redis at each scrape (at most 2 s),
-without the gauges that are of one process; where Redis does not answer, `gnomon_up` is 0 and the counters are left out.
+one place. That is what all processes of the namespace counted together, and what lies in each lane, read from Redis at
+each scrape (at most 2 s), without the gauges that are of one process; where Redis does not answer, `gnomon_up` is 0 and
+the counters are left out.
 prometheus-client's own multiprocess mode takes no collectors, so it has neither.
 
 Names begin with `gnomon_`; labels are operations, systems, reasons and classes of errors: never a user, never a value.
@@ -25,6 +26,7 @@ import redis
 from gnomon.breaker import BreakerState
 from gnomon.connecting import connect
 from gnomon.keys import Keys
+from gnomon.lane_figures import LaneFigures, read_lanes
 from gnomon.metrics import ENDS, read_metrics, summary
 from gnomon.serving import Fallback
 
@@ -92,9 +94,20 @@ class _ClientCollector(Collector):
             return
         yield from _identity(self._client, up=True)
         yield from _counters(metrics)
-        if not self._everywhere:
+        if self._everywhere:
+            yield from self._lanes()
+        else:
             health = self._client.health()
             yield from _gauges(health.details, health.status)
+
+    def _lanes(self) -> Iterator[Metric]:
+        settings = self._client._settings  # noqa: SLF001 — the same package
+        if settings.redis_url is not None:
+            with (
+                contextlib.closing(connect(settings.redis_url)) as server,
+                contextlib.suppress(redis.RedisError, OSError),
+            ):
+                yield from _lane_by_lane(read_lanes(server, Keys(settings.namespace)))
 
     def _metrics(self) -> dict[str, Any]:
         settings = self._client._settings  # noqa: SLF001 — the same package
@@ -177,6 +190,32 @@ def _labelled(name: str, meaning: str, label: str, counts: Mapping[str, int]) ->
     return family
 
 
+# --- how the lanes are
+
+
+def _lane_by_lane(found: LaneFigures) -> Iterator[Metric]:
+    size = GaugeMetricFamily("gnomon_lane_bytes", "What lies in a lane; empty lanes are left out", labels=("lane",))
+    lag = GaugeMetricFamily("gnomon_lane_lag_seconds", "How long a lane's oldest entry has waited", labels=("lane",))
+    for lane, size_bytes in sorted(found.sizes_bytes.items()):
+        size.add_metric((str(lane),), size_bytes)
+    for lane, lag_s in sorted(found.lags_s.items()):
+        lag.add_metric((str(lane),), lag_s)
+    yield size
+    yield lag
+    together = {"bytes": found.size_bytes, "cap_bytes": found.cap_bytes, "lag_s": found.lag_s}
+    yield from _lanes_together({**together, "shed_share": found.shed_share})
+
+
+def _lanes_together(lanes: Mapping[str, Any]) -> Iterator[Metric]:
+    for name, meaning, figure in (
+        ("gnomon_lanes_bytes", "What lies in all lanes", "bytes"),
+        ("gnomon_lanes_cap_bytes", "What may lie in all lanes; from half of it on users are shed", "cap_bytes"),
+        ("gnomon_lanes_lag_seconds", "How long the oldest entry of all lanes has waited", "lag_s"),
+        ("gnomon_shed_share_ratio", "The share of users that are not captured, 0 to 1", "shed_share"),
+    ):
+        yield _gauge(name, meaning, lanes.get(figure))
+
+
 # --- how this process is doing
 
 
@@ -197,6 +236,7 @@ def _gauges(details: Mapping[str, Any], status: str) -> Iterator[Metric]:
     }
     for name, (meaning, value) in figures.items():
         yield _gauge(name, meaning, value)
+    yield from _lanes_together(details.get("lanes", {}))
     yield _breakers(details.get("breakers", {}))
 
 

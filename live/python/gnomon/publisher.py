@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from secrets import token_hex
 from typing import Any, Final
@@ -18,17 +18,18 @@ from typing import Any, Final
 import msgspec
 import redis
 
+from gnomon.appending import Appender, flat
 from gnomon.buffer import Buffer
 from gnomon.connecting import SOCKET_TIMEOUT_S, connect
 from gnomon.flags import FlagState
-from gnomon.hints import drain_hint
 from gnomon.keys import Keys
 from gnomon.listener import Listener
 from gnomon.live_call import Scribe
 from gnomon.metrics import ENDS, Tally
-from gnomon.outbox import Batch, Outbox
+from gnomon.outbox import Outbox
+from gnomon.pressure import Pressure
 from gnomon.readiness import MOST_EXCEPTIONS
-from gnomon.scripts import APPEND, BEAT, LEAVE, MARK_UNREADY
+from gnomon.scripts import BEAT, LEAVE, MARK_UNREADY
 from gnomon.settings import ClientSettings
 from gnomon.tap import WakeUp
 
@@ -37,18 +38,12 @@ log = logging.getLogger("gnomon")
 GATHER_S: Final = 0.02  # how long the first capture waits for others to be packed with
 BEAT_S: Final = 0.25
 BEAT_LIFETIME_MS: Final = 10_000  # a process unheard of for so long holds nobody back: longer than a Redis restart
-HINT_LIFETIME_MS: Final = 10_000
 FORGOT_LIFETIME_MS: Final = 3_600_000  # by then a lane was drained
-SENDER_LIFETIME_MS: Final = 86_400_000
 LONGEST_BACKOFF_S: Final = 1.0
 EXIT_DEADLINE_S: Final = 2.0
 GREETED_S: Final = 2.0  # the first answer takes eight turns: with ten processes a core a second was seen
 SAMPLES: Final = 5  # of the time, at first: some milliseconds, and as many fewer of error
 KILL_FILE_S: Final = 0.5  # promised is every second
-
-
-def _flat(pairs: Mapping[str, str | int]) -> list[str | int]:
-    return [part for pair in pairs.items() for part in pair]
 
 
 def _version(text: bytes) -> int:
@@ -70,7 +65,6 @@ class Publisher(WakeUp):
         self._buffer = buffer
         self._keys = Keys(settings.namespace)
         self._redis = connect(settings.redis_url, redis_connect_func=self._connected)
-        self._append = self._redis.register_script(APPEND)
         self._beat = self._redis.register_script(BEAT)
         self._mark = self._redis.register_script(MARK_UNREADY)
         self._tally = tally
@@ -100,7 +94,16 @@ class Publisher(WakeUp):
         self._looked = float("-inf")
         self._host = socket.gethostname()
         self.producer = token_hex(6)
-        self.refusal = "publish_failed"
+        self.pressure = Pressure(self._redis, self._keys, settings, buffer.shedding)
+        self._appender = Appender(
+            self._redis,
+            self._keys,
+            settings,
+            producer=self.producer,
+            buffer=buffer,
+            outbox=self._outbox,
+            pressure=self.pressure,
+        )
 
     # --- called on the live path
 
@@ -303,7 +306,9 @@ class Publisher(WakeUp):
         self._lowest = int(float(answer[2] or 0))
         self._tally.told(counted)
         self._telling = None
-        self._take(answer[3:])
+        self._take(answer[3:9])
+        self.pressure.take((int(answer[0]) * 1_000_000 + int(answer[1])) // 1_000, answer[9:])
+        self.pressure.step()
 
     def _ask_the_time(self) -> None:
         """Set the clock; several times before it is first relied upon: by a wrong one a watermark promises too much."""
@@ -336,7 +341,7 @@ class Publisher(WakeUp):
     def _beat_keys(self) -> list[str]:
         keys = self._keys
         shared = [keys.producers, keys.watermarks, keys.flags, keys.readiness, keys.unready, keys.dead, keys.metrics]
-        return [keys.producer(self.producer), *shared]
+        return [keys.producer(self.producer), *shared, *self.pressure.beat_keys]
 
     def _beat_args(self, watermark: int, counted: dict[str, int]) -> list[str | int]:
         flags, standing = self._flags.stored, self._flags.standing
@@ -348,69 +353,20 @@ class Publisher(WakeUp):
             "pid": self._pid,
             "host": self._host,
             "build": self._settings.build,
-            "clock_error_us": self._clock_error_us(),
+            "clock_error_us": self._buffer.clock.told_error_us,
             "buffered": self._buffer.captures,
             "killed": int(self._flags.killed),
             "funnel": self._funnel(),
         }
         numbers: list[str | int] = [self.producer, BEAT_LIFETIME_MS, watermark, *known, self._beats, len(counted)]
-        return [*numbers, *_flat(counted), *_flat(facts)]
-
-    def _clock_error_us(self) -> int:
-        return int(min(self._buffer.clock.error_us, 1e9))
+        return [*numbers, *flat(counted), *flat(facts)]
 
     def _funnel(self) -> str:
         counts = self._tally.counts()
         return msgspec.json.encode({name: counts[name] for name in ("eligible", *ENDS) if name in counts}).decode()
 
     def _publish(self) -> None:
-        self._outbox.put(self._buffer.take())
-        while due := list(self._outbox.due()):
-            full = self._send(due)
-            self.refusal = "shed" if full else "publish_failed"
-            if full:
-                return
-
-    def _send(self, due: list[tuple[int, Batch]]) -> bool:
-        pipeline = self._redis.pipeline(transaction=False)
-        for lane, batch in due:
-            self._append(keys=self._append_keys(lane), args=self._append_args(lane, batch), client=pipeline)
-        answers = pipeline.execute(raise_on_error=False)
-        outcomes = [self._settle(lane, answer) for (lane, _), answer in zip(due, answers, strict=True)]
-        if failed := next((answer for answer in answers if isinstance(answer, Exception)), None):
-            raise failed
-        return not all(outcomes)
-
-    def _settle(self, lane: int, answer: Any) -> bool:
-        if isinstance(answer, Exception) or answer == b"full":
-            return False
-        if batch := self._outbox.done(lane):
-            self._buffer.acknowledge(batch.captures, batch.size_bytes)
-        return True
-
-    def _append_keys(self, lane: int) -> list[str]:
-        keys = self._keys.lane(lane)
-        own = [keys.stream, keys.state, keys.sender(self.producer), keys.scheduled, keys.senders]
-        return [*own, self._keys.queue, keys.gaps, keys.users(self.producer)]
-
-    def _append_args(self, lane: int, batch: Batch) -> list[str | int | bytes]:
-        args: list[str | int | bytes] = [
-            batch.number,
-            self._settings.lane_bytes,
-            self._lowest,
-            HINT_LIFETIME_MS,
-            SENDER_LIFETIME_MS,
-            drain_hint(lane, self._keys.queue),
-            self.producer,
-            self._clock_error_us(),
-            sum(entry.captures for entry in batch.entries),
-            batch.first,
-            len(batch.entries),
-            len(batch.gaps),
-        ]
-        for entry in batch.entries:
-            args += [entry.user_digest, entry.captures, entry.payload]
-        return [*args, *_flat(batch.gaps), *_flat(batch.counts)]
+        self._appender.publish(self._lowest)
 
     def _published(self) -> bool:
         return self._idle and self._buffer.idle

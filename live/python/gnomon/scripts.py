@@ -6,42 +6,72 @@ beats because they set rather than add.
 
 from typing import Final
 
-# KEYS stream, state, sender, scheduled, senders, queue, gaps, users · ARGV batch number, byte cap, watermark, hint
-# lifetime ms, sender lifetime ms, hint ("" for none), producer, clock error µs, captures, number of the first entry,
-# entries, gaps, then user digest, captures and payload of each entry, then digest and µs of each gap, then counter and
-# value pairs: all that this producer ever counted there, so that nothing is forgotten with Redis or counted twice.
+MOST_GAPS: Final = 10_000  # of one lane that nobody has taken yet; beyond, all its users are in a gap
+ENTRY_BYTES: Final = 128  # what an entry takes beside its payload (docs/backpressure.md)
+
+# Sets what lies in a lane; what lies in all of them is the sum at any moment.
+_STOCKED: Final = """
+local function stocked(stock, lane, bytes)
+  local more = bytes - tonumber(redis.call('HGET', stock, lane) or '0')
+  if more == 0 then return end
+  redis.call('HSET', stock, lane, string.format('%.0f', bytes))
+  redis.call('HINCRBY', stock, 'total', string.format('%.0f', more))
+end
+"""
+
+# KEYS stream, state, sender, scheduled, senders, queue, gaps, users, stock, oldest · ARGV batch number, the lane's byte
+# cap, watermark, hint lifetime ms, sender lifetime ms, hint ("" for none), producer, clock error µs, captures, number
+# of the first entry, entries, gaps, lane, byte cap of all lanes (a cap of 0 is none), then user digest, captures and
+# payload of each entry, then digest and µs of each gap, then counter and value pairs: all that this producer ever
+# counted there, so that nothing is forgotten with Redis or counted twice.
 # Returns "full", "repeated", "appended" or "hinted".
-APPEND: Final = """
+APPEND: Final = (
+    _STOCKED
+    + f"local most_gaps, entry_bytes = {MOST_GAPS}, {ENTRY_BYTES}"
+    + """
 local number = tonumber(ARGV[1])
 if number <= tonumber(redis.call('HGET', KEYS[3], 'batch') or '0') then return 'repeated' end
 local state = redis.call('HMGET', KEYS[2], 'appended', 'trimmed', 'captured')
 local appended, trimmed, captured = tonumber(state[1] or '0'), tonumber(state[2] or '0'), tonumber(state[3] or '0')
 local entries, gaps = tonumber(ARGV[11]), tonumber(ARGV[12])
-local size = 0
-for i = 0, entries - 1 do size = size + #ARGV[15 + 3 * i] end
-if entries > 0 and appended - trimmed + size > tonumber(ARGV[2]) then return 'full' end
+local size, cap, total_cap = entry_bytes * entries, tonumber(ARGV[2]), tonumber(ARGV[14])
+for i = 0, entries - 1 do size = size + #ARGV[17 + 3 * i] end
+if entries > 0 then
+  if cap > 0 and appended - trimmed + size > cap then return 'full' end
+  local total = tonumber(redis.call('HGET', KEYS[9], 'total') or '0')
+  if total_cap > 0 and total + size > total_cap then return 'full' end
+end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 for i = 0, entries - 1 do
-  local payload = ARGV[15 + 3 * i]
-  appended = appended + #payload
-  redis.call('XADD', KEYS[1], '*', 'u', ARGV[13 + 3 * i], 'n', ARGV[14 + 3 * i], 'w', ARGV[3],
+  local payload = ARGV[17 + 3 * i]
+  appended = appended + entry_bytes + #payload
+  redis.call('XADD', KEYS[1], '*', 'u', ARGV[15 + 3 * i], 'n', ARGV[16 + 3 * i], 'w', ARGV[3],
              'e', ARGV[8], 'b', string.format('%.0f', appended),
              's', ARGV[7] .. ':' .. string.format('%.0f', ARGV[10] + i), 'p', payload)
-  redis.call('ZADD', KEYS[8], now, ARGV[13 + 3 * i])
+  redis.call('ZADD', KEYS[8], now, ARGV[15 + 3 * i])
 end
 if entries > 0 then
+  stocked(KEYS[9], ARGV[13], math.max(0, appended - trimmed))
+  redis.call('ZADD', KEYS[10], 'NX', now, ARGV[13])
   redis.call('PEXPIRE', KEYS[8], 7200000)
   if number % 64 == 0 then redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', now - 3600000) end
 end
-for i = 13 + 3 * entries, 11 + 3 * entries + 2 * gaps, 2 do
-  local since = redis.call('HGET', KEYS[7], ARGV[i])
-  if not since or tonumber(ARGV[i + 1]) < tonumber(since) then redis.call('HSET', KEYS[7], ARGV[i], ARGV[i + 1]) end
+local room = gaps > 0 and most_gaps - redis.call('HLEN', KEYS[7])
+for i = 15 + 3 * entries, 13 + 3 * entries + 2 * gaps, 2 do
+  local digest = ARGV[i]
+  local since = redis.call('HGET', KEYS[7], digest)
+  if not since and room <= 0 then
+    digest = '*'
+    since = redis.call('HGET', KEYS[7], digest)
+  end
+  if not since or tonumber(ARGV[i + 1]) < tonumber(since) then redis.call('HSET', KEYS[7], digest, ARGV[i + 1]) end
+  if not since then room = room - 1 end
 end
 redis.call('HSET', KEYS[2], 'appended', string.format('%.0f', appended),
            'captured', string.format('%.0f', captured + tonumber(ARGV[9])))
 redis.call('HSET', KEYS[3], 'batch', ARGV[1], 'entries', string.format('%.0f', ARGV[10] + entries - 1),
-           unpack(ARGV, 13 + 3 * entries + 2 * gaps))
+           unpack(ARGV, 15 + 3 * entries + 2 * gaps))
 redis.call('PEXPIRE', KEYS[3], ARGV[5])
 redis.call('ZADD', KEYS[5], string.format('%.0f', now * 1000 + number % 1000), ARGV[7])
 if number % 64 == 0 then redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', (now - tonumber(ARGV[5])) * 1000) end
@@ -51,13 +81,16 @@ if entries > 0 and ARGV[6] ~= '' and redis.call('SET', KEYS[4], '1', 'NX', 'PX',
 end
 return 'appended'
 """
+)
 
-# KEYS own heartbeat, producers, watermarks, flags, readiness, unready, dead, metrics · ARGV producer ("" to only look),
-# lifetime ms, watermark µs, versions known of flags, readiness and unready, number of this beat, metrics, then metric
-# and increment pairs, then field and value pairs of the heartbeat. A producer unheard of is moved to the dead, with
-# what it said last; one that is heard of again comes back from there. Returns the server's time (s, µs), the lowest
-# live watermark ("" for none), version and document of the flags, of the readiness, and version and fields of the
-# exceptions; a document is "" where its version is known.
+# KEYS own heartbeat, producers, watermarks, flags, readiness, unready, dead, metrics, pressure, stock, oldest · ARGV
+# producer ("" to only look), lifetime ms, watermark µs, versions known of flags, readiness and unready, number of this
+# beat, metrics, then metric and increment pairs, then field and value pairs of the heartbeat. A producer unheard of is
+# moved to the dead, with what it said last; one that is heard of again comes back from there. Returns the server's time
+# (s, µs), the lowest live watermark ("" for none), version and document of the flags, of the readiness, and version and
+# fields of the exceptions; a document is "" where its version is known. Then of the last step of shedding: when, below
+# which place users are shed, the cap it found, and the bytes that lay there; the bytes that lie in the lanes now; and
+# when the oldest entry was appended, ms ("" for none).
 BEAT: Final = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -96,7 +129,23 @@ local unready_version, unready = redis.pcall('HGET', KEYS[6], 'version') or '0',
 if type(unready_version) == 'table' then unready_version, unready = '-1', {'*', '0'}
 elseif unready_version ~= ARGV[6] then unready = redis.call('HGETALL', KEYS[6]) end
 local lowest = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
-return {time[1], time[2], lowest[2] or '', flags_version, flags, ready_version, readiness, unready_version, unready}
+local step = redis.pcall('HMGET', KEYS[9], 'at', 'below', 'cap_bytes', 'size_bytes')
+if step.err then step = {'0', '0', '0', '0'} end
+local stock = redis.call('HGET', KEYS[10], 'total')
+local oldest = redis.call('ZRANGE', KEYS[11], 0, 0, 'WITHSCORES')
+return {time[1], time[2], lowest[2] or '', flags_version, flags, ready_version, readiness, unready_version, unready,
+        step, stock, oldest[2] or ''}
+"""
+
+# KEYS pressure · ARGV when the last step was taken (0: never), below which place users are shed from now on, cap, bytes
+# in the lanes, lag ms, the cap that was set. Returns 1; 0 where somebody else was faster.
+PACE: Final = """
+if (redis.call('HGET', KEYS[1], 'at') or '0') ~= ARGV[1] then return 0 end
+local time = redis.call('TIME')
+local now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
+redis.call('HSET', KEYS[1], 'at', now, 'below', ARGV[2], 'cap_bytes', ARGV[3], 'size_bytes', ARGV[4],
+           'lag_ms', ARGV[5], 'total_bytes', ARGV[6])
+return 1
 """
 
 # KEYS stream, senders · ARGV prefix of the senders' keys, id to begin at, most entries to look at. Returns, of one
@@ -131,28 +180,47 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 return redis.call('ZREM', KEYS[3], ARGV[1])
 """
 
-# KEYS lease, stream, state · ARGV token, oldest id to keep, bytes appended up to what is trimmed. Only for who holds
-# the lane: a Redis that has lost everything may give low ids again, to entries that nobody has read. Returns 1 where it
-# was done.
-TRIM: Final = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('XTRIM', KEYS[2], 'MINID', ARGV[2])
-local trimmed = tonumber(redis.call('HGET', KEYS[3], 'trimmed') or '0')
-if tonumber(ARGV[3]) > trimmed then redis.call('HSET', KEYS[3], 'trimmed', ARGV[3]) end
-return 1
+# What is left in a lane once it was trimmed: an empty lane holds no bytes, whatever was forgotten of its figures.
+_TRIMMED: Final = """
+local function told(stream, state, stock, oldest, lane, upto)
+  local known = redis.call('HMGET', state, 'appended', 'trimmed')
+  local appended, trimmed = tonumber(known[1] or '0'), tonumber(known[2] or '0')
+  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', 1)[1]
+  local gone = math.max(trimmed, upto, first and 0 or appended)
+  if gone > trimmed then redis.call('HSET', state, 'trimmed', string.format('%.0f', gone)) end
+  stocked(stock, lane, math.max(0, appended - gone))
+  if first then redis.call('ZADD', oldest, string.match(first[1], '^%d+'), lane)
+  else redis.call('ZREM', oldest, lane) end
+end
 """
 
-# KEYS lease, stream, state · ARGV token, bytes appended up to the last entry, then ids of entries in their order:
-# removes those, wherever they lie. Only for whoever holds the lane. Returns 1 where it was done.
-REMOVE: Final = """
+# KEYS lease, stream, state, stock, oldest · ARGV token, oldest id to keep, bytes appended up to what is trimmed, lane.
+# Only for who holds the lane: a Redis that has lost everything may give low ids again, to entries that nobody has read.
+# Returns 1 where it was done.
+TRIM: Final = (
+    _STOCKED
+    + _TRIMMED
+    + """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-for i = 3, #ARGV do redis.call('XDEL', KEYS[2], ARGV[i]) end
-if #redis.call('XRANGE', KEYS[2], '-', ARGV[#ARGV], 'COUNT', 1) == 0 then
-  local trimmed = tonumber(redis.call('HGET', KEYS[3], 'trimmed') or '0')
-  if tonumber(ARGV[2]) > trimmed then redis.call('HSET', KEYS[3], 'trimmed', ARGV[2]) end
-end
+redis.call('XTRIM', KEYS[2], 'MINID', ARGV[2])
+told(KEYS[2], KEYS[3], KEYS[4], KEYS[5], ARGV[4], tonumber(ARGV[3]))
 return 1
 """
+)
+
+# KEYS lease, stream, state, stock, oldest · ARGV token, bytes appended up to the last entry, lane, then ids of entries
+# in their order: removes those, wherever they lie. Only for whoever holds the lane. Returns 1 where it was done.
+REMOVE: Final = (
+    _STOCKED
+    + _TRIMMED
+    + """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+for i = 4, #ARGV do redis.call('XDEL', KEYS[2], ARGV[i]) end
+local behind = #redis.call('XRANGE', KEYS[2], '-', ARGV[#ARGV], 'COUNT', 1) == 0
+told(KEYS[2], KEYS[3], KEYS[4], KEYS[5], ARGV[3], behind and tonumber(ARGV[2]) or 0)
+return 1
+"""
+)
 
 # KEYS lease · ARGV token, lifetime ms. Returns 1 while the token still holds the lane.
 EXTEND: Final = """

@@ -35,7 +35,12 @@ class ClientSettings:
     buffer_captures: int = _setting(20_000, "captures that may wait in this process for Redis")
     buffer_bytes: int = _setting(32 * 1024 * 1024, "their size together")
     capture_bytes: int = _setting(256 * 1024, "a larger capture is oversize")
-    lane_bytes: int = _setting(64 * 1024 * 1024, "what one lane may hold in Redis before appends are refused")
+    lane_bytes: int = _setting(64 * 1024 * 1024, "what one lane may hold in Redis; all users of a full one are shed")
+    total_bytes: int = _setting(
+        512 * 1024 * 1024,
+        "what all lanes may hold in Redis, less where its maxmemory is small; from half on users are shed",
+    )
+    shed_lag_s: float = _setting(600.0, "users are shed once the oldest capture has waited so long for a worker")
     enhanced_threads: int = _setting(32, "sync calls of enhanced with a time limit that may be under way at once")
     dual_timeout_s: float = _setting(0.5, "how long a write waits for enhanced where the flags no longer want it")
     kill_file: Path | None = _setting(None, "while this file exists, legacy serves")
@@ -124,6 +129,8 @@ _PARSERS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "buffer_bytes": _WHOLE,
     "capture_bytes": _WHOLE,
     "lane_bytes": _WHOLE,
+    "total_bytes": _WHOLE,
+    "shed_lag_s": (_seconds, "seconds above 0"),
     "enhanced_threads": _WHOLE,
     "dual_timeout_s": (_seconds, "seconds above 0"),
     "kill_file": (Path, "a path"),

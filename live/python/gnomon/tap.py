@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from gnomon.budget import HourlyBudget
 from gnomon.buffer import Buffer, CounterKey
 from gnomon.calling import current_call
 from gnomon.flags import LONGEST_USER
@@ -76,6 +77,7 @@ class Tap(NullTap):
         self._settings = settings
         self._flags = flags
         self._buffer = buffer
+        self._shedding = buffer.shedding
         self._wake = wake
         self._scribe = Scribe(settings)
         self._lanes = settings.lanes
@@ -112,6 +114,7 @@ class Tap(NullTap):
                 kwargs
                 or binding.name not in self._whole
                 or not flags.quiet
+                or self._shedding.active
                 or not binding.fewest <= given <= binding.most
                 or type(user := args[binding.user_at]) is not str
                 or not 0 < len(user) <= LONGEST_USER
@@ -151,9 +154,21 @@ class Tap(NullTap):
             return None
         self._route(live)
         captured = live.phase is not Phase.RETIRED and (binding.name in self._whole or self._samples(live))
+        if captured and self._shedding.active and self._sheds(live):
+            captured = binding.kind is Kind.WRITE
+            if captured and live.alone:
+                self._buffer.begin(live)  # its gap is all that will be told of it
+                return live
         if not captured and live.alone:
             return None
         return self._snapshot(live, named, captured=captured)
+
+    def _sheds(self, live: LiveCall) -> bool:
+        """Tell whether a user is shed; a read or generate call is counted at once, a write once it was made."""
+        live.shed = self._shedding.sheds(live.user, live.lane)
+        if live.shed and live.binding.kind is not Kind.WRITE:
+            self._lost(live, "shed")
+        return live.shed
 
     def _route(self, live: LiveCall) -> None:
         flags, binding = self._flags, live.binding
@@ -175,10 +190,14 @@ class Tap(NullTap):
         rate = self._scribe.rate_of(binding)
         if rate >= 1 and binding.kind is Kind.READ:
             self._whole.add(binding.name)
-        if sampled(live.user, rate) and (binding.kind is not Kind.GENERATE or self._budget.spend()):
+        if sampled(live.user, rate) and (binding.kind is not Kind.GENERATE or self._affords(live)):
             return True
         self._lost(live, "not_sampled")
         return False
+
+    def _affords(self, live: LiveCall) -> bool:
+        """Tell whether a generate call is within the budget; that of a user who is shed spends none of it."""
+        return self._shedding.sheds(live.user, live.lane) or self._budget.spend()
 
     def _snapshot(self, live: LiveCall, named: dict[str, Any], *, captured: bool) -> LiveCall | None:
         try:
@@ -206,6 +225,9 @@ class Tap(NullTap):
         """Capture what legacy returned."""
         duration_us = (time.monotonic_ns() - live.started_ns) // 1_000
         try:
+            if live.shed:
+                self._drop(live, "shed")
+                return
             returned = msgspec.Raw(encode_value(value))
             self._keep_alone(live, Side(duration_us, returned=returned), len(returned))
         except Exception as error:  # the live call must not notice
@@ -233,8 +255,8 @@ class Tap(NullTap):
                 self._lose(live, error)
 
     def _keep_alone(self, live: LiveCall, side: Side, size_bytes: int, *, recorded: bool = False) -> bool:
-        if live.args is None:
-            self._drop(live, "unserialisable", called=not recorded)
+        if live.shed or live.args is None:
+            self._drop(live, "shed" if live.shed else "unserialisable", called=not recorded)
             return False
         size_bytes += ENVELOPE_BYTES + len(live.args)
         first = self._buffer.offer(live, size_bytes, side, recorded=recorded) if size_bytes <= self._largest else None
@@ -242,7 +264,7 @@ class Tap(NullTap):
             if self._wake.dozing:
                 self._wake.set()
         elif first is None:
-            counter = self._wake.refusal if size_bytes <= self._largest else "oversize"
+            counter = "publish_failed" if size_bytes <= self._largest else "oversize"
             self._drop(live, counter, called=not recorded)
         return first is not None
 
@@ -307,8 +329,8 @@ class Tap(NullTap):
             self._wake.set()
 
     def _keep(self, live: LiveCall, answer: Outcome) -> None:
-        if live.args is None:
-            self._drop(live, "unserialisable")
+        if live.shed or live.args is None:
+            self._drop(live, "shed" if live.shed else "unserialisable")
             return
         sides = {outcome.system: side_of(outcome, live.binding.rejects) for outcome in live.asked if outcome.asked}
         size_bytes = ENVELOPE_BYTES + len(live.args) + sum(bytes_of(side) for side in sides.values())
@@ -316,7 +338,7 @@ class Tap(NullTap):
         fits = size_bytes <= self._largest
         first = self._buffer.offer(live, size_bytes, legacy, enhanced, answer.system) if fits else None
         if first is None:
-            self._drop(live, self._wake.refusal if fits else "oversize")
+            self._drop(live, "publish_failed" if fits else "oversize")
             return
         self.tally.add("captured", "eligible")
         if first and self._wake.dozing:
@@ -365,7 +387,6 @@ class WakeUp:
     producer = "0"
     running = False  #: whether the daemon thread runs
     dozing = False  #: whether it has to be told that there is something to publish
-    refusal = "publish_failed"
 
     def start(self) -> None:
         """See that the daemon thread runs in this process."""
@@ -375,23 +396,6 @@ class WakeUp:
 
     def await_answer(self, timeout_s: float) -> None:
         """Wait until Redis was asked for the first time."""
-
-
-class HourlyBudget:
-    """So many an hour, by the hour of the monotonic clock."""
-
-    def __init__(self, allowed: int) -> None:
-        self._allowed = allowed
-        self._hour = -1
-        self._spent = 0
-
-    def spend(self) -> bool:
-        """Spend one; False where the hour's budget is gone."""
-        hour = int(time.monotonic() // 3_600)
-        if hour != self._hour:
-            self._hour, self._spent = hour, 0
-        self._spent += 1
-        return self._spent <= self._allowed
 
 
 def _answers(binding: "Binding") -> tuple[str, ...]:
