@@ -29,6 +29,8 @@ from worker.pool import ReplayPool
 from worker.replay import Replayer
 from worker.retries import Retries
 from worker.standings import LaneStandings
+from worker.targets.board import Board
+from worker.targets.guard import Guards
 
 log = structlog.get_logger()
 
@@ -56,6 +58,8 @@ class Drain:
         share: int,
         hint: Callable[[int], None],
         mender: Mender | None = None,
+        guards: Guards | None = None,
+        board: Board | None = None,
         stopping: Callable[[], bool] = lambda: False,
         spent: Callable[[], bool] = lambda: False,
         turned: Callable[[], None] = lambda: None,
@@ -68,6 +72,8 @@ class Drain:
         self._share = share  # lanes this process may hold at once, so that its siblings have some too
         self._hint = hint
         self._mender = mender or Mender(None, lanes.lookout.now_us)
+        self._guards = guards or Guards({})
+        self._board = board
         self._stopping = stopping  # nothing more is begun
         self._spent = spent  # this turn is the last
         self._turned = turned
@@ -89,6 +95,7 @@ class Drain:
             return self.counts
         try:
             self._let_others_go_on(lane)
+            self._tell_of_targets()
             if not self._take(lane):
                 self.counts["elsewhere"] += 1
                 return self.counts
@@ -117,10 +124,15 @@ class Drain:
 
     def _turn(self) -> None:
         self._turned()
+        self._tell_of_targets()
         self._take_further()
         self._begin()
         self._wait([held for held in self._held.values() if not held.replaying])
         self._settle()
+
+    def _tell_of_targets(self) -> None:
+        if self._board is not None:
+            self._board.exchange(self._guards)
 
     def _take(self, lane: int) -> bool:
         token = self._lanes.lease(lane)
@@ -129,6 +141,7 @@ class Drain:
         hold, left = self._ledger.take(lane), self._lanes.left(lane)
         journal = Journal(self._lanes, lane, token, hold.fence, left)
         attempts = Attempts(self._lanes, lane, token, hold.fence, left.attempts)
+        care = Care(attempts, self._company, self._guards)
         self._held[lane] = HeldLane(
             number=lane,
             token=token,
@@ -137,7 +150,7 @@ class Drain:
             lanes=self._lanes,
             ledger=self._ledger,
             journal=journal,
-            fanout=Fanout(self._pool, self._replayer, journal, self._mender, Care(attempts, self._company)),
+            fanout=Fanout(self._pool, self._replayer, journal, self._mender, care),
             attempts=attempts,
             standings=LaneStandings(
                 lane=lane,
@@ -188,9 +201,11 @@ class Drain:
         futures = [future for held in self._held.values() for future in held.futures]
         moment = min((held.look_at for held in resting), default=float("inf"))
         patience_s = max(0.0, min(self._patience_s, moment - time.monotonic()))
+        if any(held.paused for held in self._held.values()):
+            patience_s = min(patience_s, IDLE_S)
         if futures:
             wait(futures, timeout=patience_s, return_when=FIRST_COMPLETED)
-        elif not any(held.replaying for held in self._held.values()):  # those are through: nothing of theirs runs
+        elif not any(held.replaying and not held.paused for held in self._held.values()):  # those are through
             time.sleep(patience_s if self._held else 0)
 
     def _settle(self) -> None:
@@ -233,8 +248,8 @@ class Drain:
         if self._stopping():
             self._stopped_at = self._stopped_at or time.monotonic()
             return self._stopped_at + STOP_S
-        replaying = any(held.replaying for held in self._held.values())
-        return float("inf") if replaying else time.monotonic() + SETTLE_S
+        replaying = any(held.replaying and not held.paused for held in self._held.values())
+        return float("inf") if replaying and not self._guards.tight else time.monotonic() + SETTLE_S
 
     def _put_aside(self, busy: Sequence[HeldLane]) -> None:
         """Leave batches to the next holders of their lanes.

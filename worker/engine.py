@@ -9,6 +9,7 @@ import redis
 import structlog
 
 from gnomon.connecting import connect
+from gnomon.keys import Keys
 from gnomon.publisher import SENDER_LIFETIME_MS
 from gnomon.wire import Kind
 from ledger import Ledger, LedgerError
@@ -23,6 +24,8 @@ from worker.registry import clients, load_operations, user_data_of
 from worker.replay import Replayer
 from worker.settings import WorkerSettings, settings
 from worker.settling import Settler
+from worker.targets.binding import bind
+from worker.targets.board import Board
 
 log = structlog.get_logger()
 
@@ -35,9 +38,12 @@ class Engine:
 
     def __init__(self, used: WorkerSettings) -> None:
         self._settings = used
-        self._lanes = LaneStore(connect(used.redis_url.get_secret_value()), used.namespace)
+        server = connect(used.redis_url.get_secret_value())
+        self._lanes = LaneStore(server, used.namespace)
         self._ledger = Ledger(used.database_url.get_secret_value(), namespace=used.namespace)
-        self._replayer = Replayer(load_operations(used.operation_modules), used.replay_timeout_s, used.answer_bytes)
+        self._bound = bind(load_operations(used.operation_modules), used)
+        self._board = Board(server, Keys(used.namespace))
+        self._replayer = Replayer(self._bound.operations, used.replay_timeout_s, used.answer_bytes)
         for client in clients(used.operation_modules):
             client.stand_aside()
         self._mender = Mender(user_data_of(used.operation_modules), self._lanes.lookout.now_us)
@@ -62,6 +68,8 @@ class Engine:
             share=-(-self._settings.lanes // self._settings.concurrency),
             hint=hint,
             mender=self._mender,
+            guards=self._bound.guards,
+            board=self._board,
             stopping=lifecycle.stopping,
             spent=children.spent,
             turned=lifecycle.turned,
@@ -105,6 +113,7 @@ class Engine:
     def close(self) -> None:
         """Close connections; threads end with the process."""
         self._pool.close()
+        self._bound.close()
         self._lanes.close()
         self._ledger.close()
 

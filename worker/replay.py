@@ -26,6 +26,9 @@ from gnomon.wire import Kind as CallKind
 from ledger import Failure, Finding, KeptDifference, Opening, Outcome
 from worker.failures import ANSWER_BYTES, GARBAGE, OVERSIZE, failure_in, failure_of
 from worker.selection import Due
+from worker.targets import guard
+from worker.targets.errors import UnsendableError
+from worker.targets.http import HttpOperation
 
 _NO_ANSWER: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 AMBIGUOUS: Final = "ambiguous"  #: a write that can't be repeated may have been made, and may not
@@ -42,6 +45,10 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     finding: Finding
     opening: Opening | None = None  #: enhanced may lack this write
     restored: bool = False  #: enhanced has this write now; its live half had failed
+
+
+class _HeldBackError(Exception):
+    """The target is down, and a capture of it is to count for nothing and to wait."""
 
 
 class _Answer(NamedTuple):
@@ -71,10 +78,11 @@ class Replayer:
     timeout_s: float
     answer_bytes: int = ANSWER_BYTES  #: of an answer's JSON form: a larger one is not read
 
-    def replay(self, due: Due, *, causal: bool = False, now_us: Callable[[], int] = int) -> Replayed:
+    def replay(self, due: Due, *, causal: bool = False, now_us: Callable[[], int] = int) -> Replayed | None:
         """Deal with one capture: replay and judge, exclude, or park. Never raises.
 
-        `causal`: its user is in a gap; `now_us` tells Redis's time, by which it is noted when a call was replayed.
+        None where its target did not answer and the capture is to wait (`worker.targets.guard`). `causal`: its user is
+        in a gap; `now_us` tells Redis's time, by which it is noted when a call was replayed.
         """
         capture = due.item.capture
         assert capture is not None
@@ -88,6 +96,8 @@ class Replayer:
             if unfair := _unfair(capture, due, causal=causal):
                 return Replayed(finding=_excluded(capture, unfair, _seen(capture)))
             return Replayed(finding=self._call(capture, binding, now_us))
+        except _HeldBackError:
+            return None
         except Exception as error:  # an error of ours must cost one capture, not the lane
             finding = _found(capture, Outcome.INCONCLUSIVE, f"engine:{type(error).__name__}")
             return _missing(finding, capture, "write_failed")
@@ -131,10 +141,12 @@ class Replayer:
         rejected = legacy is not msgspec.UNSET and legacy.raised is not msgspec.UNSET  # on purpose: so is enhanced to
         for wait_s in () if rejected else RETRIES_S:
             repeatable = binding.idempotent or last.failure is Failure.REFUSED
-            if last.got_through or not repeatable or time.monotonic() + wait_s > until:
+            if last.got_through or not repeatable or _is_down() or time.monotonic() + wait_s > until:
                 break
             time.sleep(wait_s)
             last = self._enhanced(capture, binding)
+        if not last.got_through and binding.idempotent:
+            _hold(write=True)
         return _Stored(first, last.got_through or rejected)
 
     def is_single(self, capture: Capture) -> bool:
@@ -157,6 +169,7 @@ class Replayer:
         failure = None
         if System.LEGACY in seen:
             seen[System.ENHANCED], _, failure = self._enhanced(capture, binding)
+            _hold(write=False)
         else:
             seen[System.LEGACY] = self._legacy(capture, binding)
         return _judged(capture, seen[System.LEGACY], seen[System.ENHANCED], failure=failure, replayed_us=now_us())
@@ -184,8 +197,13 @@ class Replayer:
         origin = None if legacy is msgspec.UNSET else observed(legacy)
         value = origin.value if origin is not None and origin.exception is None else None
         current = EnhancedCall(capture_id=capture.id, shadow=True, origin=value)
+        side, until = binding.enhanced, float("inf")
+        if admission := guard.current():
+            until = admission.begin(self.timeout_s)
+        if isinstance(side, HttpOperation):
+            side = side.replaying(capture, current, until)
         with calling(current):
-            return self._observe(binding.enhanced, capture, binding, current)
+            return self._observe(side, capture, binding, current)
 
     def _legacy(self, capture: Capture, binding: Binding) -> Observation:
         """Call legacy as it was before it was wrapped: nothing of it is captured."""
@@ -196,12 +214,19 @@ class Replayer:
     ) -> _Answer:
         args = binding.typed(msgspec.json.decode(capture.args))
         started = time.monotonic()
+        admission = guard.current() if current else None
         try:
             value = self._result(side, args)
+        except UnsendableError:
+            raise  # nobody was asked: ours
         except BaseException as error:
+            if admission:
+                admission.raised(error)
             raised = raised_of(error)
             observation = Observation.raised(raised.type, raised.message, duration_ms=_since_ms(started))
             return _Answer(observation, got_through=False, failure=failure_in(error))
+        if admission:
+            admission.answered()
         context = current.context if current else ()
         return _Answer(_returned(value, _since_ms(started), context, self.answer_bytes), got_through=True)
 
@@ -213,6 +238,18 @@ class Replayer:
 
 
 _OUTCOMES: Final = {verdict: Outcome(verdict.value) for verdict in Verdict}
+
+
+def _hold(*, write: bool) -> None:
+    """Raise _HeldBackError where what has just failed is to count for nothing, and to wait until its target answers."""
+    admission = guard.current()
+    if admission is not None and admission.withholds(write=write):
+        raise _HeldBackError
+
+
+def _is_down() -> bool:
+    admission = guard.current()
+    return admission is not None and not admission.guard.is_closed
 
 
 async def _within(awaitable: Any, timeout_s: float) -> Any:
