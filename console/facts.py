@@ -12,6 +12,8 @@ from gnomon.flags import SHARE, SWITCHES, StoredFlags, is_share
 from gnomon.hashing import BUCKETS
 from ledger import Loss, Outcome
 from worker.steps import Step
+from worker.targets.board import Target, targets_of
+from worker.targets.breaker import BreakerState
 
 ALARM: Final = "bold red"
 WARNING: Final = "yellow"
@@ -49,6 +51,8 @@ def facts(picture: Picture) -> Iterator[Fact]:
     if sums:
         yield _captured(sums)
     yield from _waiting(picture, sums)
+    if picture.in_redis:
+        yield from _targets(picture.in_redis)
     yield from _parked(picture.in_ledger)
     yield from _gone(picture)
     if picture.in_redis:
@@ -146,6 +150,25 @@ def _waiting(picture: Picture, sums: Sums | None) -> Iterator[Fact]:
             parts.append(f"the oldest for {age(found.oldest_s)}")
     if parts:
         yield Fact("backlog", tuple(parts))
+
+
+def _targets(found: InRedis) -> Iterator[Fact]:
+    """Yield what is amiss: a target that is asked as usual needs no line."""
+    for target in targets_of(found.targets):
+        if target.state is not BreakerState.CLOSED:
+            yield Fact("target", outage(target), WARNING)
+        elif target.limit < target.cap / 2:
+            parts = (f"{target.limit} of {target.cap} calls side by side", f"{target.latency_ms:,.0f} ms each")
+            yield Fact("target", (f"{target.name} is slow", *parts), WARNING)
+
+
+def outage(target: Target) -> tuple[str, ...]:
+    """Return what there is to say of a target that is not asked, and whose captures wait."""
+    return (
+        f"{target.name} is down for {age(target.open_s)}: {target.reason}",
+        f"found by {target.open_in} of {counted(target.processes, 'worker process', 'worker processes')}",
+        f"next try in {target.retry_s:.0f} s; what is for it waits",
+    )
 
 
 def _parked(known: InLedger | None) -> Iterator[Fact]:

@@ -24,6 +24,7 @@ from worker.arbiter import status
 from worker.lanes import LaneStore
 from worker.reconciliation import Reconciliation, reconcile
 from worker.steps import HELD
+from worker.targets.board import Telling, targets_of, tellings
 
 AGAIN_S: Final = 0.6  # two heartbeats
 OK: Final = "ok"
@@ -43,6 +44,7 @@ class InRedis:
     complaints: int
     entries: int
     oldest: datetime | None
+    targets: tuple[Telling, ...] = ()  #: what worker processes tell of the systems that they ask
 
     @property
     def version(self) -> int:
@@ -165,6 +167,7 @@ def _in_redis(server: "redis.Redis", found: Place) -> InRedis:
         complaints=int(server.llen(keys.complaints)),
         entries=lanes.waiting(found.all_lanes),
         oldest=lanes.oldest(found.all_lanes),
+        targets=tuple(tellings(server, keys)),
     )
 
 
@@ -259,7 +262,7 @@ def _queue(picture: Picture) -> dict[str, Any]:
 def _live_side(found: InRedis | None) -> dict[str, Any]:
     if found is None:
         names = ("flags", "readiness", "metrics", "complaints", "live", "unacknowledged", "ended", "possible_loss")
-        return dict.fromkeys(names)
+        return dict.fromkeys((*names, "targets"))
     return {
         "flags": found.flags and flags_as_json(found.flags),
         "readiness": found.readiness,
@@ -271,6 +274,7 @@ def _live_side(found: InRedis | None) -> dict[str, Any]:
             {"id": one.id, "host": one.host, "pid": one.pid, "buffered": one.buffered, "s_ago": one.noticed_s_ago}
             for one in found.ended
         ],
+        "targets": {target.name: target.as_json() for target in targets_of(found.targets)},
         "possible_loss": {"processes": len(found.ended), "captures": sum(one.buffered for one in found.ended)},
     }
 

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from console.ending import exiting
 from console.errors import EXIT_FINDINGS, EXIT_OK
-from console.facts import age, counted, processes
+from console.facts import age, counted, outage, processes
 from console.options import Json, Live, Place, RunName, place
 from console.output import out, print_json
 from console.picture import GONE, readiness
@@ -22,6 +22,8 @@ from gnomon.connecting import connect
 from gnomon.keys import Keys
 from gnomon.switchboard import read_flags
 from ledger import LedgerError
+from worker.targets.board import targets_of, tellings
+from worker.targets.breaker import BreakerState
 
 PING_S: Final = 2.0
 SETTLE_S: Final = 2.0  # a change of the flags is in force everywhere by then
@@ -64,7 +66,7 @@ def health(*, run: RunName = None, live: Live = False, json: Json = False) -> in
     """Check each part: exit code 0 when all is healthy, 1 otherwise.
 
     Unhealthy: Redis, ledger, operations or workers do not answer. Degraded: a live process acts upon old flags or a
-    kill file, captures wait for more than five minutes, or enhanced lacks a write of some users.
+    kill file, captures wait for more than five minutes, a target is down, or enhanced lacks a write of some users.
 
     Example: gnomon health --json
     """
@@ -165,6 +167,14 @@ def _exceptions(found: Place) -> Finding:
     return _judged(detail, *([f"{counted(lacking, 'user')} served by legacy: enhanced lacks a write"] * bool(lacking)))
 
 
+def _targets(found: Place) -> Finding:
+    with _server(found) as server:
+        targets = targets_of(tellings(server, Keys(found.settings.namespace)))
+    down = ["; ".join(outage(target)) for target in targets if target.state is not BreakerState.CLOSED]
+    asked = ", ".join(f"{target.name} ({target.limit} of {target.cap} side by side)" for target in targets)
+    return _judged(asked or "none was asked lately", *down)
+
+
 def _server(found: Place) -> "contextlib.closing[redis.Redis]":
     return contextlib.closing(connect(found.settings.redis_url.get_secret_value()))
 
@@ -176,6 +186,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "workers": _workers,
     "processes": _processes,
     "backlog": _backlog,
+    "targets": _targets,
     "exceptions": _exceptions,
 }
 _LASTING: Final = {"ledger", "operations"}  # what is there when a run has ended
