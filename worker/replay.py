@@ -36,6 +36,7 @@ EXHAUSTED: Final = "exhausted"  #: processes died of it
 RETRIES_S: Final = (0.01, 0.05, 0.2)  # a write's waits: a locked row or a lost connection is gone by then
 LATE_LEGACY: Final = "legacy: no answer in time"
 COMPARED: Final = (Outcome.MATCH, Outcome.IGNORED, Outcome.DIVERGED, Outcome.INCONCLUSIVE)
+_UNANSWERED: Final = (Failure.TIMEOUT, Failure.REFUSED)
 _LIVE_REASONS: Final = {"TimeLimitError": "timeout", "InvalidResultError": "invalid"}
 
 
@@ -345,6 +346,8 @@ def _judged(
     at = datetime.fromtimestamp(capture.start / 1_000_000, UTC)
     judgement = judge(capture.op, legacy, enhanced, call=Call(user=capture.user, args=args, at=at))
     reason = judgement.reason
+    if judgement.verdict is Verdict.DIVERGED and enhanced.exception and failure in _UNANSWERED:
+        return _found(capture, Outcome.INCONCLUSIVE, f"enhanced: {failure}")  # it said nothing that could differ
     if judgement.verdict is not Verdict.FAILED:
         failure = None
     elif enhanced.exception:
