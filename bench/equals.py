@@ -40,7 +40,9 @@ def faster_percent(kind: type[Pairs], count: int) -> float:
     counts: Counter[str] = Counter()
     for number in range(count):
         due = Due(_item(number), late=False)
-        course = Course(pairs, replayer, [due], [replayer.replay(due).finding], against=None)
+        replayed = replayer.replay(due)
+        assert replayed is not None
+        course = Course(pairs, replayer, [due], [replayed.finding], against=None)
         course.run(lambda: None, lambda: True)
         for pair in course.made:
             counts.update(pair.counts())

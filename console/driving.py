@@ -12,9 +12,12 @@ from console.errors import StuckError
 from console.traffic import BadLine, TrafficCall
 from gnomon import Gnomon
 from gnomon.connecting import connect
+from gnomon.keys import Keys
 from ledger import Ledger, LedgerError
 from worker.lanes import LaneStore
 from worker.settings import WorkerSettings
+from worker.targets.board import targets_of, tellings
+from worker.targets.breaker import BreakerState
 
 STUCK_S: Final = 30.0
 POLL_S: Final = 0.1
@@ -74,7 +77,9 @@ class Backlog:
     """How much of what was captured is not in the ledger yet."""
 
     def __init__(self, settings: WorkerSettings) -> None:
-        self._lanes = LaneStore(connect(settings.redis_url.get_secret_value()), settings.namespace)
+        self._server = connect(settings.redis_url.get_secret_value())
+        self._keys = Keys(settings.namespace)
+        self._lanes = LaneStore(self._server, settings.namespace)
         self._all = range(settings.lanes)
         self.ledger = Ledger(settings.database_url.get_secret_value(), namespace=settings.namespace)
 
@@ -111,10 +116,19 @@ class Backlog:
             if pending < least:
                 least, since = pending, time.monotonic()
             elif time.monotonic() - since > STUCK_S:
-                raise StuckError(f"no progress for {STUCK_S:g} s with {pending} captures pending")
+                raise StuckError(f"no progress for {STUCK_S:g} s with {pending} captures pending{self._down()}")
             time.sleep(POLL_S)
         progress(0)
         self.fold()
+
+    def _down(self) -> str:
+        """Say which targets are down: their captures wait, and nothing is wrong with the workers."""
+        with contextlib.suppress(redis.RedisError, OSError):
+            down = [
+                one for one in targets_of(tellings(self._server, self._keys)) if one.state is not BreakerState.CLOSED
+            ]
+            return "".join(f"; {one.name} is down: {one.reason}" for one in down)
+        return ""
 
     def _asked(self) -> int:
         try:

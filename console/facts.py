@@ -14,6 +14,8 @@ from gnomon.hashing import BUCKETS
 from gnomon.lane_figures import LaneFigures
 from ledger import Loss, Outcome
 from worker.steps import Step
+from worker.targets.board import Target, targets_of
+from worker.targets.breaker import BreakerState
 
 ALARM: Final = "bold red"
 WARNING: Final = "yellow"
@@ -52,12 +54,19 @@ def facts(picture: Picture) -> Iterator[Fact]:
     if sums:
         yield _captured(sums)
     yield from _waiting(picture, sums)
-    if picture.in_ledger and picture.in_ledger.pairs:
-        yield Fact("pairs", pairs_in_words(picture.in_ledger.pairs))
+    yield from _asked(picture)
     yield from _parked(picture.in_ledger)
     yield from _gone(picture)
     if picture.in_redis:
         yield loss(picture.in_redis.ended)
+
+
+def _asked(picture: Picture) -> Iterator[Fact]:
+    """Yield what workers find of the two systems that they ask."""
+    if picture.in_ledger and picture.in_ledger.pairs:
+        yield Fact("pairs", pairs_in_words(picture.in_ledger.pairs))
+    if picture.in_redis:
+        yield from _targets(picture.in_redis)
 
 
 def _of_flags(found: InRedis) -> Iterator[Fact]:
@@ -166,6 +175,25 @@ def lanes_filled(lanes: LaneFigures) -> list[str]:
 def shed(lanes: LaneFigures) -> str:
     """Say how many users are shed."""
     return f"{lanes.shed_share:.1%} of users are not captured until less waits"
+
+
+def _targets(found: InRedis) -> Iterator[Fact]:
+    """Yield what is amiss: a target that is asked as usual needs no line."""
+    for target in targets_of(found.targets):
+        if target.state is not BreakerState.CLOSED:
+            yield Fact("target", outage(target), WARNING)
+        elif target.limit < target.cap / 2:
+            parts = (f"{target.limit} of {target.cap} calls side by side", f"{target.latency_ms:,.0f} ms each")
+            yield Fact("target", (f"{target.name} is slow", *parts), WARNING)
+
+
+def outage(target: Target) -> tuple[str, ...]:
+    """Return what there is to say of a target that is not asked, and whose captures wait."""
+    return (
+        f"{target.name} is down for {age(target.open_s)}: {target.reason}",
+        f"found by {target.open_in} of {counted(target.processes, 'worker process', 'worker processes')}",
+        f"next try in {target.retry_s:.0f} s; what is for it waits",
+    )
 
 
 def _parked(known: InLedger | None) -> Iterator[Fact]:

@@ -26,6 +26,7 @@ from worker.arbiter import status
 from worker.lanes import LaneStore
 from worker.reconciliation import Reconciliation, reconcile
 from worker.steps import HELD
+from worker.targets.board import Telling, targets_of, tellings
 
 AGAIN_S: Final = 0.6  # two heartbeats
 OK: Final = "ok"
@@ -46,6 +47,7 @@ class InRedis:
     entries: int
     oldest: datetime | None
     lanes: LaneFigures = NO_LANES
+    targets: tuple[Telling, ...] = ()  #: what worker processes tell of the systems that they ask
 
     @property
     def version(self) -> int:
@@ -170,6 +172,7 @@ def _in_redis(server: "redis.Redis", found: Place) -> InRedis:
         entries=lanes.waiting(found.all_lanes),
         oldest=lanes.oldest(found.all_lanes),
         lanes=read_lanes(server, keys),
+        targets=tuple(tellings(server, keys)),
     )
 
 
@@ -283,7 +286,7 @@ def lanes_as_json(lanes: LaneFigures) -> dict[str, Any]:
 def _live_side(found: InRedis | None) -> dict[str, Any]:
     if found is None:
         names = ("flags", "readiness", "metrics", "complaints", "live", "unacknowledged", "ended", "possible_loss")
-        return dict.fromkeys(names)
+        return dict.fromkeys((*names, "targets"))
     return {
         "flags": found.flags and flags_as_json(found.flags),
         "readiness": found.readiness,
@@ -295,6 +298,7 @@ def _live_side(found: InRedis | None) -> dict[str, Any]:
             {"id": one.id, "host": one.host, "pid": one.pid, "buffered": one.buffered, "s_ago": one.noticed_s_ago}
             for one in found.ended
         ],
+        "targets": {target.name: target.as_json() for target in targets_of(found.targets)},
         "possible_loss": {"processes": len(found.ended), "captures": sum(one.buffered for one in found.ended)},
     }
 

@@ -9,11 +9,12 @@ import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from ledger import FencedError, Position
 from worker.lanes import LaneStore
+from worker.targets.guard import Guards
 
 MOST: Final = 3  # the third attempt at a capture that is counted is not made: it is parked
 CAREFUL: Final = 2  # from the second attempt at a batch on, captures are counted one by one
@@ -131,7 +132,8 @@ class _Together(AbstractContextManager[None]):
 
 @dataclass(frozen=True, slots=True)
 class Care:
-    """What is asked before a replay: whether the capture was tried too often, and who may run beside it."""
+    """What is asked before a replay: whether its target takes it, whether it was tried too often, who is beside it."""
 
     attempts: Attempts
     company: Company
+    guards: Guards = field(default_factory=lambda: Guards({}))

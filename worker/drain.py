@@ -30,6 +30,8 @@ from worker.pool import ReplayPool
 from worker.replay import Replayer
 from worker.retries import Retries
 from worker.standings import LaneStandings
+from worker.targets.board import Board
+from worker.targets.guard import Guards
 
 log = structlog.get_logger()
 
@@ -60,6 +62,8 @@ class Drain:
         hint: Callable[[int], None],
         mender: Mender | None = None,
         pairs: Pairs = NO_PAIRS,
+        guards: Guards | None = None,
+        board: Board | None = None,
         stopping: Callable[[], bool] = lambda: False,
         spent: Callable[[], bool] = lambda: False,
         turned: Callable[[], None] = lambda: None,
@@ -73,6 +77,8 @@ class Drain:
         self._hint = hint
         self._mender = mender or Mender(None, lanes.lookout.now_us)
         self._pairs = pairs
+        self._guards = guards or Guards({})
+        self._board = board
         self._stopping = stopping  # nothing more is begun
         self._spent = spent  # this turn is the last
         self._turned = turned
@@ -96,6 +102,7 @@ class Drain:
             return self.counts
         try:
             self._let_others_go_on(lane)
+            self._tell_of_targets()
             if not self._take(lane):
                 self.counts["elsewhere"] += 1
                 return self.counts
@@ -124,6 +131,7 @@ class Drain:
 
     def _turn(self) -> None:
         self._turned()
+        self._tell_of_targets()
         with self._pool.quiet():
             self._begin()
             self._take_further()
@@ -132,6 +140,10 @@ class Drain:
         with self._pool.quiet():
             self._settle()
 
+    def _tell_of_targets(self) -> None:
+        if self._board is not None:
+            self._board.exchange(self._guards)
+
     def _take(self, lane: int) -> bool:
         token = self._lanes.lease(lane)
         if token is None:
@@ -139,6 +151,7 @@ class Drain:
         hold, left = self._ledger.take(lane), self._lanes.left(lane)
         journal = Journal(self._lanes, lane, token, hold.fence, left)
         attempts = Attempts(self._lanes, lane, token, hold.fence, left.attempts)
+        care = Care(attempts, self._company, self._guards)
         self._held[lane] = HeldLane(
             number=lane,
             token=token,
@@ -147,9 +160,7 @@ class Drain:
             lanes=self._lanes,
             ledger=self._ledger,
             journal=journal,
-            fanout=Fanout(
-                self._pool, self._replayer, journal, self._mender, Care(attempts, self._company), pairs=self._pairs
-            ),
+            fanout=Fanout(self._pool, self._replayer, journal, self._mender, care, pairs=self._pairs),
             attempts=attempts,
             standings=LaneStandings(
                 lane=lane,
@@ -234,6 +245,8 @@ class Drain:
         patience_s = max(0.0, min(self._patience_s, moment - time.monotonic()))
         if any(held.fanout.has_news for held in self._held.values() if held.replaying):
             return
+        if any(held.paused for held in self._held.values()):
+            patience_s = min(patience_s, IDLE_S)
         if any(held.replaying for held in self._held.values()):
             self._pool.await_news(patience_s)
         else:
@@ -291,8 +304,8 @@ class Drain:
         if self._stopping():
             self._stopped_at = self._stopped_at or time.monotonic()
             return self._stopped_at + STOP_S
-        replaying = any(held.replaying for held in self._held.values())
-        return float("inf") if replaying else time.monotonic() + SETTLE_S
+        replaying = any(held.replaying and not held.paused for held in self._held.values())
+        return float("inf") if replaying and not self._guards.tight else time.monotonic() + SETTLE_S
 
     def _put_aside(self, busy: Sequence[HeldLane]) -> None:
         """Leave batches to the next holders of their lanes.

@@ -27,6 +27,8 @@ from worker.replay import Replayer
 from worker.resting import Resting
 from worker.settings import WorkerSettings, settings
 from worker.settling import Settler
+from worker.targets.binding import bind
+from worker.targets.board import Board
 from worker.whereabouts import raised_at
 
 log = structlog.get_logger()
@@ -43,8 +45,10 @@ class Engine:
         server = connect(used.redis_url.get_secret_value())
         self._lanes = LaneStore(server, used.namespace)
         self._ledger = Ledger(used.database_url.get_secret_value(), namespace=used.namespace)
+        self._bound = bind(load_operations(used.operation_modules), used)
+        self._board = Board(server, Keys(used.namespace))
         self._replayer = Replayer(
-            load_operations(used.operation_modules),
+            self._bound.operations,
             used.replay_timeout_s,
             used.answer_bytes,
             expire_after_s=used.expire_after_s,
@@ -81,6 +85,8 @@ class Engine:
             hint=hint,
             mender=self._mender,
             pairs=self._pairs,
+            guards=self._bound.guards,
+            board=self._board,
             stopping=lifecycle.stopping,
             spent=children.spent,
             turned=lifecycle.turned,
@@ -124,6 +130,7 @@ class Engine:
     def close(self) -> None:
         """Close connections; threads end with the process."""
         self._pool.close()
+        self._bound.close()
         self._lanes.close()
         self._ledger.close()
 

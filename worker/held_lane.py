@@ -93,6 +93,11 @@ class HeldLane:
         return self._batch is not None and self._batch.findings is None
 
     @property
+    def paused(self) -> bool:
+        """Whether replays of the batch wait for a target to answer again, and none is under way."""
+        return self.replaying and self.fanout.paused
+
+    @property
     def settling(self) -> bool:
         """Whether all replays of the batch are through and only its commit is left."""
         return self._batch is not None and self._batch.findings is not None

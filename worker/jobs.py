@@ -18,6 +18,7 @@ from worker.pairs import NO_PAIRS, NOTHING_AROUND, Around, Course, Pairs
 from worker.pool import ReplayPool
 from worker.replay import AMBIGUOUS, EXHAUSTED, Replayed, Replayer
 from worker.selection import Due
+from worker.targets.guard import Admission, Guard, admit
 
 MEND_S: Final = 30.0  # a user with 100,000 memories to repair
 
@@ -64,6 +65,8 @@ class UserJob:
         self.cleared_us = 0  #: enhanced holds what legacy did then, so no older exception is needed
         self.given_up = False  #: nobody waits for it any more
         self.cut_short = False  #: it should come back after the capture that it is at
+        self.waits_for: Guard | None = None  #: it has come back before a capture whose target is down
+        self._admission: Admission | None = None
 
     def __call__(self) -> list[Finding]:
         """Deal with all captures in order; what comes back after the job was given up is thrown away.
@@ -84,7 +87,7 @@ class UserJob:
         return self._findings
 
     def _take_pairs(self) -> None:
-        if self._careful:  # a process has died of something in this batch: nothing is asked more often than needed
+        if self._careful or not self._unguarded:  # nothing is asked more often than needed
             return
         capture = self._dues[0].item.capture
         assert capture is not None
@@ -96,6 +99,13 @@ class UserJob:
             self._course = course
         course.run(self._begin, lambda: not (self.cut_short or self.given_up))
         self._began = None
+
+    @property
+    def _unguarded(self) -> bool:
+        """Whether every target that its captures are for is asked as usual."""
+        captures = (due.item.capture for due in self._dues)
+        guards = [self._care.guards.of(capture) for capture in captures if capture is not None] if self._care else []
+        return all(guard is None or guard.is_closed for guard in guards)
 
     def _begin(self) -> None:
         self._began = None
@@ -119,7 +129,20 @@ class UserJob:
         return None
 
     def _attempted(self, due: Due, capture: Capture) -> Replayed | None:
-        """Replay a capture; None where nobody waits for that any more."""
+        """Replay a capture; None where it is held back, or nobody waits for it any more."""
+        guard = self._care.guards.of(capture) if self._care is not None else None
+        if guard is None:
+            return self._in_company(due, capture)
+        self._admission = admit(guard, capture, lambda: self.given_up or self.cut_short)
+        if self._admission is None:
+            self.waits_for = guard
+            return None
+        with self._admission:
+            replayed = self._in_company(due, capture)
+            self.waits_for = None if replayed else guard
+            return replayed
+
+    def _in_company(self, due: Due, capture: Capture) -> Replayed | None:
         with self._company(capture):
             if self._careful:
                 self._careful.count(capture.id)
@@ -159,7 +182,7 @@ class UserJob:
                 self.cleared_us = max(self.cleared_us, mended.verified_us)
             return not self.given_up
 
-    def _replayed(self, due: Due, capture: Capture) -> Replayed:
+    def _replayed(self, due: Due, capture: Capture) -> Replayed | None:
         single = capture.kind is Kind.WRITE and self._replayer.is_single(capture)
         if single:
             found, openings = self._let_go()
@@ -170,6 +193,9 @@ class UserJob:
         causal = self.standing is not None and self.standing.excludes(capture.start, capture.end)
         self._began = time.monotonic()
         replayed = self._replayer.replay(due, causal=causal, now_us=self._mender.now_us)
+        if replayed is None:
+            self._held_back(capture)
+            return None
         if capture.kind is not Kind.WRITE or single or self._careful:
             self._unkept.append(replayed.finding)
             self._openings += [replayed.opening] if replayed.opening else []
@@ -178,6 +204,13 @@ class UserJob:
         if self._careful:
             self._careful.through(capture.id)
         return replayed
+
+    def _held_back(self, capture: Capture) -> None:
+        """Come back before a capture that was tried in vain: that was no attempt at it."""
+        with self._lock:
+            self._began = None
+        if self._careful:
+            self._careful.through(capture.id)
 
     def _company(self, capture: Capture) -> AbstractContextManager[None]:
         """Let a capture run beside others, or, where it may have killed a process, alone."""
@@ -217,6 +250,8 @@ class UserJob:
             self.given_up = True
             found, unkept, stuck = list(self._findings), list(self._unkept), self._began is not None
             mending = self._mending
+        if self._admission is not None and self._course is None:
+            self._admission.give_up(asking=stuck and not mending)
         if self._course is not None:
             self._course.give_up()
         elif stuck and mending:
@@ -231,6 +266,11 @@ class UserJob:
             unkept.append(replayed.finding)
         rest = self._dues[len(found) :]
         return found, self._rest(rest, unkept) if rest else None
+
+    def remainder(self) -> "UserJob | None":
+        """Return a job for what this one has come back before; None where it is through."""
+        rest = self._dues[len(self._findings) :] if self.waits_for is not None else ()
+        return self._rest(rest, self._unkept) if rest else None
 
     def leave(self) -> list[Finding]:
         """Leave the thread to itself, and what it is at to whoever comes next; returns what was found."""
@@ -276,6 +316,7 @@ class Fanout:
         self._mender = mender
         self._running: dict[Future[list[Finding]], UserJob] = {}
         self._ended: deque[Future[list[Finding]]] = deque()
+        self._paused: list[tuple[Guard, UserJob]] = []  # until its target answers again
         self._findings: list[Finding] = []
         self._before: Mapping[str, Standing] = {}
         self.standings: dict[str, Standing] = {}  #: by digest, of users who stand elsewhere than before the batch
@@ -327,7 +368,12 @@ class Fanout:
     @property
     def has_news(self) -> bool:
         """Whether a user is through since the last look, or all are."""
-        return bool(self._ended) or not self._running
+        return bool(self._ended) or not (self._running or self._paused)
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing runs, and what is left waits for a target to answer again."""
+        return bool(self._paused) and not self._running
 
     def collect(self) -> list[Finding] | None:
         """Return the batch's findings once all users are through; None until then.
@@ -341,12 +387,29 @@ class Fanout:
                 findings = future.result()  # of one that an error ended, what was found stays here
                 del self._running[future]
                 self._end(job, findings)
+                self._pause(job)
             self._ended.popleft()
         limit_s = self._replayer.timeout_s
         for future, job in [item for item in self._running.items() if item[1].overdue(limit_s)]:
             del self._running[future]
             self._abandon(job)
-        return None if self._running else self._findings
+        self._resume()
+        return None if self._running or self._paused else self._findings
+
+    def _pause(self, job: UserJob) -> None:
+        rest = job.remainder()
+        if rest is not None and job.waits_for is not None:
+            self._paused.append((job.waits_for, rest))
+
+    def _resume(self) -> None:
+        """Go on with the users whose targets answer again; of one that is to be tried, with one user."""
+        waiting, self._paused, tried = self._paused, [], set[int]()
+        for guard, job in waiting:
+            if guard.may_ask() and (guard.is_closed or id(guard) not in tried):
+                tried.add(id(guard))
+                self._submit(job)
+            else:
+                self._paused.append((guard, job))
 
     def _end(self, job: UserJob, findings: Sequence[Finding]) -> None:
         self._findings += findings
@@ -380,7 +443,7 @@ class Fanout:
 
     def leave(self) -> list[Finding]:
         """End the batch where it is, and return what was found; what still runs is not waited for."""
-        running, self._running = self._running, {}
+        running, self._running, self._paused = self._running, {}, []
         for future, job in running.items():
             if not future.cancelled():
                 self._end(job, job.leave())
@@ -392,4 +455,4 @@ class Fanout:
             if not future.done() and not future.cancel():
                 job.give_up()
                 self._pool.replace()
-        self._running = {}
+        self._running, self._paused = {}, []

@@ -309,7 +309,9 @@ class LaneStore:
         """Remove every key of the namespace; only for one that nobody uses any more."""
         own = self._keys
         keys = [own.flags, own.readiness, own.unready, own.producers, own.watermarks, own.dead, own.metrics, own.queue]
-        keys += [own.complaints, own.stock, own.oldest, own.pressure]
+        keys += [own.complaints, own.stock, own.oldest, own.pressure, own.workers]
+        names = cast("list[bytes]", list(self._redis.smembers(own.workers)))
+        keys += [own.targets(name.decode()) for name in names]
         for lane in map(self._keys.lane, lanes):
             names = cast("list[bytes]", self._redis.zrange(lane.senders, 0, -1))
             keys += [lane.sender(name.decode()) for name in names]

@@ -29,12 +29,16 @@ from worker.expiry import TOO_OLD, is_expired
 from worker.failures import ANSWER_BYTES, failure_in, failure_of
 from worker.observing import Observed, ReplayedCall
 from worker.selection import Due
+from worker.targets import guard
+from worker.targets.errors import UnsendableError
+from worker.targets.http import HttpOperation
 
 AMBIGUOUS: Final = "ambiguous"  #: a write that can't be repeated may have been made, and may not
 EXHAUSTED: Final = "exhausted"  #: processes died of it
 RETRIES_S: Final = (0.01, 0.05, 0.2)  # a write's waits: a locked row or a lost connection is gone by then
 LATE_LEGACY: Final = "legacy: no answer in time"
 COMPARED: Final = (Outcome.MATCH, Outcome.IGNORED, Outcome.DIVERGED, Outcome.INCONCLUSIVE)
+_UNANSWERED: Final = (Failure.TIMEOUT, Failure.REFUSED)
 _LIVE_REASONS: Final = {"TimeLimitError": "timeout", "InvalidResultError": "invalid"}
 
 
@@ -44,6 +48,10 @@ class Replayed(msgspec.Struct, frozen=True, kw_only=True):
     finding: Finding
     opening: Opening | None = None  #: enhanced may lack this write
     restored: bool = False  #: enhanced has this write now; its live half had failed
+
+
+class _HeldBackError(Exception):
+    """The target is down, and a capture of it is to count for nothing and to wait."""
 
 
 class _Answer(NamedTuple):
@@ -74,10 +82,11 @@ class Replayer:
     answer_bytes: int = ANSWER_BYTES  #: of an answer's JSON form: a larger one is not read
     expire_after_s: float = float("inf")  #: an older read or generate call is not replayed
 
-    def replay(self, due: Due, *, causal: bool = False, now_us: Callable[[], int] = int) -> Replayed:
+    def replay(self, due: Due, *, causal: bool = False, now_us: Callable[[], int] = int) -> Replayed | None:
         """Deal with one capture: replay and judge, exclude, let it expire, or park. Never raises.
 
-        `causal`: its user is in a gap; `now_us` tells Redis's time, by which it is noted when a call was replayed.
+        None where its target did not answer and the capture is to wait (`worker.targets.guard`). `causal`: its user is
+        in a gap; `now_us` tells Redis's time, by which it is noted when a call was replayed.
         """
         capture = due.item.capture
         assert capture is not None
@@ -88,11 +97,9 @@ class Replayer:
         try:
             if capture.kind is CallKind.WRITE:
                 return self._write(due, capture, binding)
-            if unfair := _unfair(capture, due, causal=causal):
-                return Replayed(finding=_excluded(capture, unfair, _seen(capture)))
-            if is_expired(capture, now_us(), self.expire_after_s):
-                return Replayed(finding=_found(capture, Outcome.EXPIRED, TOO_OLD))
-            return Replayed(finding=self._call(capture, binding, now_us))
+            return Replayed(finding=self._fairly(due, capture, binding, now_us, causal=causal))
+        except _HeldBackError:
+            return None
         except Exception as error:  # an error of ours must cost one capture, not the lane
             finding = _found(capture, Outcome.INCONCLUSIVE, f"engine:{type(error).__name__}")
             return _missing(finding, capture, "write_failed")
@@ -136,10 +143,12 @@ class Replayer:
         rejected = legacy is not msgspec.UNSET and legacy.raised is not msgspec.UNSET  # on purpose: so is enhanced to
         for wait_s in () if rejected else RETRIES_S:
             repeatable = binding.idempotent or last.failure is Failure.REFUSED
-            if last.got_through or not repeatable or time.monotonic() + wait_s > until:
+            if last.got_through or not repeatable or _is_down() or time.monotonic() + wait_s > until:
                 break
             time.sleep(wait_s)
             last = self._enhanced(capture, binding)
+        if not last.got_through and binding.idempotent:
+            _hold(write=True)
         return _Stored(first, last.got_through or rejected)
 
     def is_single(self, capture: Capture) -> bool:
@@ -155,6 +164,16 @@ class Replayer:
 
     # --- reads and generate calls
 
+    def _fairly(
+        self, due: Due, capture: Capture, binding: Binding, now_us: Callable[[], int], *, causal: bool
+    ) -> Finding:
+        """Replay a call where that would be fair, and worth it."""
+        if unfair := _unfair(capture, due, causal=causal):
+            return _excluded(capture, unfair, _seen(capture))
+        if is_expired(capture, now_us(), self.expire_after_s):
+            return _found(capture, Outcome.EXPIRED, TOO_OLD)
+        return self._call(capture, binding, now_us)
+
     def _call(self, capture: Capture, binding: Binding, now_us: Callable[[], int]) -> Finding:
         seen = _seen(capture)
         if len(seen) > 1:
@@ -162,6 +181,7 @@ class Replayer:
         failure = None
         if System.LEGACY in seen:
             seen[System.ENHANCED], _, failure = self._enhanced(capture, binding)
+            _hold(write=False)
         else:
             seen[System.LEGACY] = self._legacy(capture, binding)
         return _judged(capture, seen[System.LEGACY], seen[System.ENHANCED], failure=failure, replayed_us=now_us())
@@ -198,8 +218,13 @@ class Replayer:
         """Call enhanced."""
         assert binding.enhanced is not None
         current = ReplayedCall(capture.id, capture.legacy)
+        side, until = binding.enhanced, float("inf")
+        if admission := guard.current():
+            until = admission.begin(self.timeout_s)
+        if isinstance(side, HttpOperation):
+            side = side.replaying(capture, current, until)
         with calling(current):
-            return self._observe(binding.enhanced, capture, binding, current)
+            return self._observe(side, capture, binding, current)
 
     def _legacy(self, capture: Capture, binding: Binding) -> Observed:
         """Call legacy as it was before it was wrapped: nothing of it is captured."""
@@ -210,13 +235,20 @@ class Replayer:
     ) -> _Answer:
         args = binding.typed(msgspec.json.decode(capture.args))
         started = time.monotonic()
+        admission = guard.current() if current else None
         try:
             value = self._result(side, args)
+        except UnsendableError:
+            raise  # nobody was asked: ours
         except BaseException as error:
+            if admission:
+                admission.raised(error)
             raised = raised_of(error)
             told = Raised(raised.type, raised.message)
             observation = Observed(duration_ms=_since_ms(started), exception=told, replayed=True)
             return _Answer(observation, got_through=False, failure=failure_in(error))
+        if admission:
+            admission.answered()
         context = current.context if current else ()
         observation = Observed.returned(value, _since_ms(started), context, self.answer_bytes)
         return _Answer(observation, got_through=True)
@@ -229,6 +261,18 @@ class Replayer:
 
 
 _OUTCOMES: Final = {verdict: Outcome(verdict.value) for verdict in Verdict}
+
+
+def _hold(*, write: bool) -> None:
+    """Raise _HeldBackError where what has just failed is to count for nothing, and to wait until its target answers."""
+    admission = guard.current()
+    if admission is not None and admission.withholds(write=write):
+        raise _HeldBackError
+
+
+def _is_down() -> bool:
+    admission = guard.current()
+    return admission is not None and not admission.guard.is_closed
 
 
 def _seen(capture: Capture) -> dict[System, Observed]:
@@ -300,6 +344,8 @@ def _judged(
     before, after = legacy.read(), enhanced.read()
     judgement = judge(capture.op, before, after, call=Call(user=capture.user, args=args, at=at))
     reason = judgement.reason
+    if judgement.verdict is Verdict.DIVERGED and enhanced.exception and failure in _UNANSWERED:
+        return _found(capture, Outcome.INCONCLUSIVE, f"enhanced: {failure}")  # it said nothing that could differ
     if judgement.verdict is not Verdict.FAILED:
         failure = None
     elif after.exception:

@@ -53,6 +53,9 @@ class WorkerSettings(BaseSettings):
     expire_after_s: float = Field(
         EXPIRE_AFTER_S, gt=0, description="older reads and generate calls are not replayed: they have expired"
     )
+    targets: Path | None = Field(
+        None, description="a TOML file of HTTP services that are enhanced for some operations: docs/targets.md"
+    )
     # one at work holds some 120 MB with the memory systems loaded; what comes on top is an application's own
     child_memory_mb: int = Field(
         512, ge=256, description="a worker process that holds more is replaced once its batch is through"
@@ -81,6 +84,15 @@ class WorkerSettings(BaseSettings):
             database_url(value.get_secret_value())
         except LedgerError as error:
             raise ValueError(str(error)) from None
+        return value
+
+    @field_validator("targets")
+    @classmethod
+    def _targets(cls, value: Path | None) -> Path | None:
+        if value is not None:
+            from worker.targets.description import read  # httpx takes its time, and few have such a file
+
+            read(value)  # what it needs besides its shape is checked where calls are made
         return value
 
     @property

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from console.ending import exiting
 from console.errors import EXIT_FINDINGS, EXIT_OK
-from console.facts import age, counted, processes, shed
+from console.facts import age, counted, outage, processes, shed
 from console.options import Json, Live, Place, RunName, place
 from console.output import out, print_json
 from console.picture import GONE, readiness
@@ -23,6 +23,8 @@ from gnomon.keys import Keys
 from gnomon.lane_figures import LaneFigures, read_lanes
 from gnomon.switchboard import read_flags
 from ledger import LedgerError
+from worker.targets.board import targets_of, tellings
+from worker.targets.breaker import BreakerState
 
 NO_EVICTION: Final = "noeviction"
 _MEBIBYTE: Final = 1024 * 1024
@@ -68,7 +70,7 @@ def health(*, run: RunName = None, live: Live = False, json: Json = False) -> in
 
     Unhealthy: Redis, ledger, operations or workers do not answer. Degraded: Redis may throw captures away or has less
     room than was set, a live process acts upon old flags or a kill file, captures wait for more than five minutes, some
-    users are shed, or enhanced lacks a write of some.
+    users are shed, a target is down, or enhanced lacks a write of some users.
 
     Example: gnomon health --json
     """
@@ -186,6 +188,14 @@ def _exceptions(found: Place) -> Finding:
     return _judged(detail, *([f"{counted(lacking, 'user')} served by legacy: enhanced lacks a write"] * bool(lacking)))
 
 
+def _targets(found: Place) -> Finding:
+    with _server(found) as server:
+        targets = targets_of(tellings(server, Keys(found.settings.namespace)))
+    down = ["; ".join(outage(target)) for target in targets if target.state is not BreakerState.CLOSED]
+    asked = ", ".join(f"{target.name} ({target.limit} of {target.cap} side by side)" for target in targets)
+    return _judged(asked or "none was asked lately", *down)
+
+
 def _server(found: Place) -> "contextlib.closing[redis.Redis]":
     return contextlib.closing(connect(found.settings.redis_url.get_secret_value()))
 
@@ -197,6 +207,7 @@ _CHECKS: Final[dict[str, Check]] = {
     "workers": _workers,
     "processes": _processes,
     "backlog": _backlog,
+    "targets": _targets,
     "exceptions": _exceptions,
 }
 _LASTING: Final = {"ledger", "operations"}  # what is there when a run has ended

@@ -15,7 +15,9 @@ from console.output import out, print_json
 from gnomon.connecting import connect
 from worker import probe
 from worker.probe import PATIENCE_S
+from worker.registry import load_operations
 from worker.settings import WorkerSettings, load
+from worker.targets.binding import bind
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +56,7 @@ def worker(
         server.ping()
     place = Place(settings, None)
     place.ledger().close()
-    place.kinds()
+    bind(load_operations(settings.operation_modules), settings).close()  # as each of its processes will
     arguments = ["worker", "--task-events", "--pool=prefork", f"--loglevel={log_level}", "--without-mingle"]
     arguments += ["--concurrency", str(concurrency or settings.concurrency)]
     if beat:

@@ -1,5 +1,6 @@
 """`gnomon health`: healthy, degraded or unhealthy, each part with its reason."""
 
+import re
 import signal
 import time
 
@@ -10,11 +11,14 @@ from gnomon.flags import SWITCHES, with_user
 from gnomon.hashing import user_digest
 from gnomon.keys import Keys
 from gnomon.switchboard import change_flags, store_flags
+from worker.targets.board import Board
+from worker.targets.breaker import IN_A_ROW
+from worker.targets.guard import Guard, Guards
 
 pytestmark = pytest.mark.slow
 
 KEYS = Keys("default")
-PARTS = ["redis", "ledger", "operations", "workers", "processes", "backlog", "exceptions"]
+PARTS = ["redis", "ledger", "operations", "workers", "processes", "backlog", "targets", "exceptions"]
 OPERATIONS = {"GNOMON_OPERATIONS": "examples.variants.demo_defect"}
 
 
@@ -105,6 +109,26 @@ def test_a_redis_that_is_too_small_or_throws_away(deployment, server):
     )
 
 
+def test_a_target_that_is_down(deployment, server):
+    """Its captures wait; said since when, why, and when it is asked again."""
+    assert "targets" not in health(deployment)[1]
+    down(server)
+    said = health(deployment)[1]["targets"]
+    assert re.fullmatch(
+        r"notes is down for 0 s: ConnectionRefusedError; found by 1 of 1 worker process; "
+        r"next try in 1 s; what is for it waits",
+        said,
+    )
+
+
+def down(server):
+    """Let a worker process have found a target down."""
+    guards = Guards({"note.list": Guard("notes", 8)})
+    for _ in range(IN_A_ROW):
+        guards.named("notes").unanswered("ConnectionRefusedError", 0.01, tried=False)
+    Board(server, KEYS).exchange(guards)
+
+
 def test_without_a_worker(deployment):
     """Nobody drains: unhealthy."""
     assert health(deployment) == ("unhealthy", {"workers": "does not answer (LookupError)"})
@@ -114,7 +138,7 @@ def test_without_redis(deployment):
     """Unhealthy, and the ledger is looked at all the same."""
     status, wrong = health(deployment, GNOMON_REDIS_URL="redis://127.0.0.1:1/0")
     assert status == "unhealthy"
-    assert list(wrong) == ["redis", "workers", "processes", "backlog", "exceptions"]
+    assert list(wrong) == ["redis", "workers", "processes", "backlog", "targets", "exceptions"]
     assert wrong["redis"] == "does not answer (ConnectionError)"
 
 

@@ -18,6 +18,9 @@ import pytest
 from gnomon.flags import SHARE, SWITCHES, with_segment, with_user
 from gnomon.keys import Keys
 from gnomon.switchboard import change_flags, store_flags
+from worker.targets.board import Board
+from worker.targets.breaker import IN_A_ROW
+from worker.targets.guard import Guard, Guards
 
 pytestmark = pytest.mark.slow
 
@@ -270,3 +273,15 @@ def test_calls_that_were_never_sent_are_an_alarm(promoted, server):
         {"mute": 7},
         ["7 calls of live process mute were counted and not sent"],
     )
+
+
+def test_a_target_that_is_down_has_a_line_and_its_figures(promoted, server):
+    """So that nobody wonders why captures stay pending."""
+    guards = Guards({"note.list": Guard("notes", 8)})
+    for _ in range(IN_A_ROW):
+        guards.named("notes").unanswered("Http500", 0.01, tried=False)
+    Board(server, KEYS).exchange(guards)
+    assert "notes is down for 0 s: Http500" in promoted("status").out
+    found = promoted("status", "--json").json["targets"]["notes"]
+    assert (found["state"], found["reason"], found["calls"], found["failures"]) == ("open", "Http500", 4, 4)
+    assert (found["processes"], found["open_in"], found["opened"], found["cap"]) == (1, 1, 1, 8)

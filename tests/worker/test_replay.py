@@ -104,6 +104,14 @@ def test_where_enhanced_alone_raises_it_failed(replayed):
     assert kept.enhanced == {"type": "KeyError", "message": f"'{MASKED}'"}
 
 
+@pytest.mark.parametrize("error", [ConnectionRefusedError(), TimeoutError()])
+def test_where_legacy_raises_and_enhanced_does_not_answer_nothing_can_be_said(replayed, error):
+    """An outage is no difference."""
+    found = replayed(raising(error), legacy=raised("ValueError", "no"))
+    assert (found.outcome, found.differences) == (Outcome.INCONCLUSIVE, ())
+    assert found.reason in {"enhanced: refused", "enhanced: timeout"}
+
+
 def test_where_both_raise_alike_they_match(replayed):
     """Class and message: the caller would have seen the same."""
     found = replayed(raising(ValueError("no")), legacy=raised("ValueError", "no"))

@@ -155,6 +155,15 @@ class Keys:
         return f"{{gnomon:{self.namespace}}}:complaints"
 
     @property
+    def workers(self) -> str:
+        """A set: the worker processes that lately told how the targets are that they ask."""
+        return f"{{gnomon:{self.namespace}}}:workers"
+
+    def targets(self, worker: str) -> str:
+        """What one worker process knows of its targets, as JSON; it expires."""
+        return f"{{gnomon:{self.namespace}}}:targets:{worker}"
+
+    @property
     def changes(self) -> str:
         """The channel that tells live processes to look at flags, readiness and exceptions at once."""
         return f"{{gnomon:{self.namespace}}}:changes"
