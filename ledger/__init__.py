@@ -20,6 +20,7 @@ from ledger.facts import (
 from ledger.ledger import Ledger
 from ledger.parked import Choice, NotParkedError, Parked, ParkedState, Retry
 from ledger.reading import Reading
+from ledger.retention import Retained
 from ledger.senders import Seen, Sent
 from ledger.standings import UNVERIFIED, Opening, Standing, everyone_of
 
@@ -49,6 +50,7 @@ __all__ = [
     "ParkedState",
     "Position",
     "Reading",
+    "Retained",
     "Retry",
     "Seen",
     "Sent",

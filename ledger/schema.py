@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, Engine, select
 
+from ledger import retention
 from ledger.engine import LedgerSchemaError, answering
 from ledger.models import About, EpochRow
 from ledger.upsert import insert
@@ -43,6 +44,7 @@ def migrate(engine: Engine, namespace: str, *, revision: str = "head") -> str:
         first = insert(connection, EpochRow).values(epoch=FIRST_EPOCH, share=0, build="", rules_version=0)
         connection.execute(first.on_conflict_do_nothing())
         _check_namespace(connection, namespace)
+        retention.make_ahead(connection)
         return str(MigrationContext.configure(connection).get_current_revision())
 
 

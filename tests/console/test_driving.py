@@ -121,7 +121,10 @@ def test_others_are_looked_after_while_a_call_is_waited_for(application, monkeyp
 @pytest.mark.parametrize(
     ("more", "problem"),
     [
-        ({"returned": [], "raised": {"type": "E", "message": ""}}, "has both returned and raised; a call does one of them"),
+        (
+            {"returned": [], "raised": {"type": "E", "message": ""}},
+            "has both returned and raised; a call does one of them",
+        ),
         ({"returned": [], "duration_ms": -1}, "duration_ms is not between 0 and 86400000"),
         ({"returned": [], "duration_ms": 1e300}, "duration_ms is not between 0 and 86400000"),
     ],
