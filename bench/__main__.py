@@ -6,14 +6,14 @@ import sys
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-from bench import engine, judge, live, races
+from bench import engine, judge, live, queueing, races
 from bench.machine import machine
 from bench.measuring import BenchError, Benchmark
 from bench.printing import as_json, header, show
 from console.errors import EXIT_ERROR, EXIT_INTERRUPTED, ConsoleError
 from console.output import err, out, print_json
 
-BENCHMARKS: Final = (engine.BENCHMARK, live.BENCHMARK, judge.BENCHMARK, races.BENCHMARK)
+BENCHMARKS: Final = (engine.BENCHMARK, live.BENCHMARK, judge.BENCHMARK, races.BENCHMARK, queueing.BENCHMARK)
 
 
 def main() -> int:

@@ -102,11 +102,15 @@ class Ours:
 
     def offer(self, count: int) -> None:
         """Make the calls through the wrapped operation, as fast as they go, until all lie in their lanes."""
-        client = Gnomon.from_env(self._environment)
+        client = self.client()
         try:
             _call(client, count)
         finally:
             client.close()
+
+    def client(self) -> Gnomon:
+        """Return a client of a live process."""
+        return Gnomon.from_env(self._environment)
 
     def done(self) -> int:
         """Return how many captures the lanes have finished."""

@@ -202,7 +202,7 @@ def traffic(environment) -> Iterator[Traffic]:
 
 
 def test_hosts_share_the_work_and_one_that_is_lost_changes_no_count(hosts, traffic, ledger):
-    """Each judges some; of one killed in the middle the others take the lanes; every call is counted once, and right."""
+    """Each judges some; of one killed in the middle the others take the lanes; each call is counted once, and right."""
     traffic.start()
     assert eventually(lambda: all(host.judged for host in hosts)), [host.log.read_text()[-2_000:] for host in hosts]
     lost, *others = hosts
