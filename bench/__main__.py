@@ -6,7 +6,7 @@ import sys
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-from bench import engine, judge, live, outage, overload, races, scaling, timing
+from bench import engine, judge, live, outage, overload, queueing, races, scaling, timing
 from bench.machine import machine
 from bench.measuring import BenchError, Benchmark
 from bench.printing import as_json, header, show
@@ -23,6 +23,7 @@ BENCHMARKS: Final = (
     outage.BENCHMARK,
     scaling.CAPTURES_BENCHMARK,
     scaling.LANES_BENCHMARK,
+    queueing.BENCHMARK,
 )
 
 

@@ -40,6 +40,11 @@ class Setting:
         return f"{side}, {self.name}" if self.name else side
 
 
+def files_in(folder: Path) -> Callable[[str], str]:
+    """Return what makes a SQLite file in a folder by name."""
+    return lambda name: f"sqlite:///{folder}/{name}.sqlite3"
+
+
 class Contender(Protocol):
     """A way to have calls compared."""
 
@@ -132,12 +137,16 @@ class Ours:
     @contextlib.contextmanager
     def calling(self) -> Iterator[Callable[[range, int], None]]:
         """Be one live process for longer: yields what makes the calls of these numbers, by so many users in turn."""
-        client = Gnomon.from_env(self._environment)
+        client = self.client()
         try:
             recent = operations.register(client)
             yield lambda numbers, users: _make(client, recent, numbers, users)
         finally:
             client.close()
+
+    def client(self) -> Gnomon:
+        """Return a client of a live process."""
+        return Gnomon.from_env(self._environment)
 
     def done(self) -> int:
         """Return how many captures the lanes have finished."""

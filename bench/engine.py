@@ -18,7 +18,7 @@ from typing import Final
 
 import redis
 
-from bench.contenders import Contender, Setting, hand_written, ours
+from bench.contenders import Contender, Setting, files_in, hand_written, ours
 from bench.footprint import held_bytes, json_bytes, sparse_bytes
 from bench.measuring import BenchError, Benchmark, Result, Rounds, Row
 from bench.memories import differs
@@ -78,9 +78,7 @@ def _run(quick: bool) -> Result:  # noqa: FBT001 — as every benchmark's
 
 
 def _settings(stack: contextlib.ExitStack, folder: Path) -> Iterator[Setting]:
-    def sqlite(name: str) -> str:
-        return f"sqlite:///{folder}/{name}.sqlite3"
-
+    sqlite = files_in(folder)
     yield Setting(name="", namespace="bench", broker_db=1, database=sqlite)
     postgres = stack.enter_context(embedded_postgres())
     yield Setting(name="PostgreSQL", namespace="bench-pg", broker_db=2, database=postgres)

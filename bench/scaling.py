@@ -13,12 +13,11 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from bench.contenders import Ours, Setting, ours
+from bench.contenders import Ours, Setting, files_in, ours
 from bench.counts import LANES
 from bench.measuring import BenchError, Benchmark, Result, Rounds
 from bench.memories import USERS, differs
@@ -182,13 +181,9 @@ def _valkey() -> Iterator[tuple[Path, str]]:
 
 @contextlib.contextmanager
 def _ours(folder: Path, redis_url: str, name: str, *, lanes: int = LANES) -> Iterator[Ours]:
-    setting = Setting(name=name, namespace=f"bench-{name}", broker_db=1, database=partial(_sqlite, folder))
+    setting = Setting(name=name, namespace=f"bench-{name}", broker_db=1, database=files_in(folder))
     with ours(folder, redis_url, setting, lanes=lanes) as own:
         yield own
-
-
-def _sqlite(folder: Path, name: str) -> str:
-    return f"sqlite:///{folder}/{name}.sqlite3"
 
 
 def _check(own: Ours, count: int, before: int = 0) -> None:

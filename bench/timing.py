@@ -6,13 +6,13 @@ Three workers of two processes each, warm, take turns; whoever is not measured i
 import contextlib
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from bench.contenders import Ours, Setting, ours
+from bench.contenders import Ours, Setting, files_in, ours
 from bench.equals import AskedOnce, faster_percent
 from bench.measuring import BenchError, Benchmark, Result, Rounds, Row
 from bench.workers import cpu_s, frozen, wait_for
@@ -64,13 +64,9 @@ def _up() -> Iterator[dict[str, Ours]]:
         for number, (name, settings) in enumerate(_SETTINGS.items()):
             own = folder / str(number)
             own.mkdir()
-            setting = Setting(name="", namespace="bench", broker_db=0, database=_files(own))
+            setting = Setting(name="", namespace="bench", broker_db=0, database=files_in(own))
             workers[name] = stack.enter_context(ours(own, f"{redis_url}/{number}", setting, settings=settings))
         yield workers
-
-
-def _files(folder: Path) -> Callable[[str], str]:
-    return lambda name: f"sqlite:///{folder}/{name}.sqlite3"
 
 
 def _round(name: str, own: Ours, workers: Mapping[str, Ours], size: Size, rounds: Rounds) -> None:

@@ -5,7 +5,15 @@ from typing import Any
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 out = Console(highlight=False)
@@ -34,5 +42,14 @@ def note(text: str) -> None:
 
 def progress() -> Progress:
     """Return a progress display for stderr; it shows nothing where that is no terminal."""
-    columns = (TextColumn("{task.description:<10}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return _progress(MofNCompleteColumn())
+
+
+def byte_progress() -> Progress:
+    """Return the same, in bytes of a file."""
+    return _progress(DownloadColumn())
+
+
+def _progress(how_far: ProgressColumn) -> Progress:
+    columns = (TextColumn("{task.description:<10}"), BarColumn(), how_far, TimeElapsedColumn())
     return Progress(*columns, console=err, disable=not err.is_terminal, transient=True)

@@ -10,13 +10,15 @@ import msgspec
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from console.driving import Backlog, Driven, drive
+from console.driving import MOST_PENDING, Backlog, Driven, Driver
 from console.errors import StuckError, UsageError
-from console.output import note, progress
+from console.output import byte_progress, note, progress
+from console.pacing import Pace, Unpaced
 from console.processes import WorkerProcess, embedded_valkey
 from console.report import Report, build
 from console.runs import Run, schema_of
-from console.traffic import BadLine, TrafficCall
+from console.sources import BadLine, Source
+from console.traffic import TrafficCall
 from gnomon import Gnomon, Kind
 from gnomon.connecting import connect
 from gnomon.operation import Binding
@@ -38,22 +40,31 @@ class Session:
     backlog: Backlog
     worker: WorkerProcess
 
-    def drive(self, calls: Calls, total: int) -> tuple[Driven, Report]:
-        """Make the calls, wait until all are judged, and report."""
+    def drive(
+        self, calls: Calls, source: Source, *, pace: Pace | None = None, callers: int = 1
+    ) -> tuple[Driven, Report]:
+        """Make the calls that `calls` reads from `source`, wait until all are judged, and report."""
         started = time.monotonic()
+        with byte_progress() as shown:
+            task = shown.add_task("calls", total=source.total_bytes)
+
+            def tend() -> None:
+                shown.update(task, completed=source.position_bytes)
+                self._keep_worker()
+
+            driver = Driver(
+                self.client,
+                pace or Unpaced(),
+                callers=callers,
+                tend=tend,
+                hold=lambda: self.backlog.sink_to(MOST_PENDING, self._keep_worker),
+            )
+            driven = driver.drive(calls(self.client.operations))
         with progress() as shown:
-            task = shown.add_task("calls", total=total)
-            bindings = self.client.operations
-            driven = drive(self.client, calls(bindings), lambda done: self._tend(done, shown.update, task))
-            pending = shown.add_task("pending", total=driven.calls)
-            self.backlog.wait(self._keep_worker, lambda left: shown.update(pending, completed=driven.calls - left))
+            task = shown.add_task("pending", total=driven.calls)
+            self.backlog.wait(self._keep_worker, lambda left: shown.update(task, completed=driven.calls - left))
         seconds = time.monotonic() - started
         return driven, build(self.backlog.ledger, self.kinds, seconds=seconds)
-
-    def _tend(self, done: int, update: Callable[..., None], task: object) -> None:
-        update(task, completed=done)
-        if done % 500 == 0:
-            self._keep_worker()
 
     def _keep_worker(self) -> None:
         if self.worker.ensure():

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import msgspec
 
-from console.errors import UsageError
+from console.sources import BadLine, Line
 from gnomon.operation import Binding
 from gnomon.wire import Raised, Side, encode_value
+
+LONGEST_MS: Final = 86_400_000.0  # a day: what took longer was not a call
 
 
 class _Line(msgspec.Struct):
@@ -23,42 +24,27 @@ class _Line(msgspec.Struct):
     duration_ms: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrafficCall:
     """One call to be made; `outcome` is what legacy did when it was recorded, where the file says so."""
 
     operation: str
+    user: str
+    at: datetime
     args: dict[str, Any]
     outcome: Side | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line that cannot be run, and why. Never holds a piece of the line: it is personal."""
-
-    number: int
-    problem: str
-
-    def __str__(self) -> str:
-        return f"line {self.number}: {self.problem}"
 
 
 _decoder = msgspec.json.Decoder(_Line)
 
 
-def read_traffic(path: Path) -> list[bytes]:
-    """Return the lines of a traffic file; raises UsageError where it cannot be read."""
-    try:
-        return path.read_bytes().splitlines()
-    except OSError as error:
-        raise UsageError(f"{path}: {error.strerror or type(error).__name__}") from None
-
-
-def parse(lines: Iterable[bytes], operations: Mapping[str, Binding]) -> Iterator[TrafficCall | BadLine]:
+def parse(lines: Iterable[Line | BadLine], operations: Mapping[str, Binding]) -> Iterator[TrafficCall | BadLine]:
     """Yield each line as a call or as a bad line; empty lines are skipped."""
-    for number, line in enumerate(lines, start=1):
-        if line.strip():
-            yield _parsed(number, line, operations)
+    for line in lines:
+        if isinstance(line, BadLine):
+            yield line
+        elif line.text.strip():
+            yield _parsed(line.number, line.text, operations)
 
 
 def _parsed(number: int, line: bytes, operations: Mapping[str, Binding]) -> TrafficCall | BadLine:
@@ -74,7 +60,13 @@ def _parsed(number: int, line: bytes, operations: Mapping[str, Binding]) -> Traf
     args = {**found.args, binding.user: found.user_id}
     if problem := _problem(found, binding, args):
         return BadLine(number, problem)
-    return TrafficCall(found.operation, binding.typed(args), _outcome(found))
+    return TrafficCall(
+        operation=found.operation,
+        user=found.user_id,
+        at=found.at if found.at.tzinfo else found.at.replace(tzinfo=UTC),
+        args=binding.typed(args),
+        outcome=_outcome(found),
+    )
 
 
 def _problem(found: _Line, binding: Binding, args: dict[str, Any]) -> str | None:
@@ -82,6 +74,10 @@ def _problem(found: _Line, binding: Binding, args: dict[str, Any]) -> str | None
         return "user_id is empty"
     if found.args.get(binding.user, found.user_id) != found.user_id:
         return f"args name another {binding.user} than user_id"
+    if found.returned is not msgspec.UNSET and found.raised is not msgspec.UNSET:
+        return "has both returned and raised; a call does one of them"
+    if not 0 <= found.duration_ms <= LONGEST_MS:
+        return f"duration_ms is not between 0 and {LONGEST_MS:.0f}"
     problem = binding.problem_with(args)
     return f"{found.operation}: {problem}" if problem else None
 

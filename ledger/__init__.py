@@ -22,6 +22,7 @@ from ledger.paired import Noise, PairSums
 from ledger.pairs import Comparison, Field, Measure, PairedRuns, Unpaired
 from ledger.parked import Choice, NotParkedError, Parked, ParkedState, Retry
 from ledger.reading import Reading
+from ledger.retention import Retained
 from ledger.senders import Seen, Sent
 from ledger.standings import UNVERIFIED, Opening, Standing, everyone_of
 
@@ -57,6 +58,7 @@ __all__ = [
     "ParkedState",
     "Position",
     "Reading",
+    "Retained",
     "Retry",
     "Seen",
     "Sent",

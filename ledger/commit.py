@@ -162,11 +162,13 @@ def _record(connection: Connection, findings: list[Finding]) -> None:
     groups = _groups(findings)
     _merge_groups(connection, list(groups.values()))
     members = [(gid, f) for f in findings for gid in _fingerprints(f)]
-    add_new(
-        connection, GroupMemberRow, [{"group_id": gid, "capture_id": storable(f.capture_id, 64)} for gid, f in members]
-    )
+    add_new(connection, GroupMemberRow, [_member(gid, finding) for gid, finding in members])
     users = {(gid, finding.digest) for gid, finding in members}
     add_new(connection, GroupUserRow, [{"group_id": gid, "user_digest": digest} for gid, digest in users])
+
+
+def _member(group_id: str, finding: Finding) -> dict[str, Any]:
+    return {"group_id": group_id, "called_at": finding.called_at, "capture_id": storable(finding.capture_id, 64)}
 
 
 def _divergence(finding: Finding) -> dict[str, Any]:

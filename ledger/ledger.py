@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import delete, func, select, update
 
-from ledger import accounts, parked, schema
+from ledger import accounts, parked, retention, schema
 from ledger import commit as committing
 from ledger.engine import answering, open_engine
 from ledger.facts import Hold, LaneCommit, Position
@@ -139,6 +139,11 @@ class Ledger:
         gone = delete(SenderRow).where(SenderRow.changed_us < before_us, SenderRow.producer.not_in(sorted(alive)))
         with self._writing, answering(self._engine), self._engine.begin() as connection:
             connection.execute(gone)
+
+    def retain(self, days: int) -> retention.Retained:
+        """Drop what is older than so many days and grows with time; make room for the days to come."""
+        with self._writing, answering(self._engine):
+            return retention.retain(self._engine, days)
 
     def unsettled(self) -> dict[int, int]:
         """Return by lane how many captures are not done and not lost."""

@@ -138,6 +138,7 @@ class MinuteRow(Outcomes, Base):
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     exposure: Mapped[str] = mapped_column(String(10), primary_key=True)
     minute: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  #: minutes since 1970, UTC
+    __table_args__ = ({"postgresql_partition_by": "RANGE (minute)"},)
 
 
 class ReasonRow(Base):
@@ -219,9 +220,14 @@ class DivergenceRow(Base):
     severity: Mapped[str] = mapped_column(String(10))
     reason: Mapped[str] = mapped_column(String(100))
     user_digest: Mapped[str] = mapped_column(String(16))
-    called_at: Mapped[datetime]
+    called_at: Mapped[datetime] = mapped_column(primary_key=True)  #: a capture has but one: partitions go by it
     differences: Mapped[list[Any]]  #: objects of path, kind, severity, legacy, enhanced
-    __table_args__ = (Index(None, "epoch", "operation"), Index(None, "user_digest"))
+    __table_args__ = (
+        Index(None, "epoch", "operation"),
+        Index(None, "user_digest"),
+        Index(None, "called_at"),
+        {"postgresql_partition_by": "RANGE (called_at)"},
+    )
 
 
 class PairRow(Base):
@@ -293,12 +299,16 @@ class GroupRow(Base):
 
 
 class GroupMemberRow(Base):
-    """Which divergences a group holds; a divergence with several kinds of difference is in several groups."""
+    """Which divergences a group holds; a divergence with several kinds of difference is in several groups.
+
+    It refers to a divergence without a foreign key: both are written together, and both end with their day.
+    """
 
     __tablename__ = "group_members"
     group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), primary_key=True)
-    capture_id: Mapped[str] = mapped_column(ForeignKey("divergences.capture_id"), primary_key=True)
-    __table_args__ = (Index(None, "capture_id"),)
+    called_at: Mapped[datetime] = mapped_column(primary_key=True, server_default=func.now())  #: the divergence's
+    capture_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    __table_args__ = (Index(None, "capture_id"), {"postgresql_partition_by": "RANGE (called_at)"})
 
 
 class GroupUserRow(Base):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, Engine, select
 
+from ledger import retention
 from ledger.engine import LedgerSchemaError, answering
 from ledger.models import About, EpochRow
 from ledger.upsert import insert_into
@@ -47,6 +48,7 @@ def migrate(engine: Engine, namespace: str, *, revision: str = "head") -> str:
         )
         connection.execute(first.on_conflict_do_nothing())
         _check_namespace(connection, namespace)
+        retention.make_ahead(connection)
         return str(MigrationContext.configure(connection).get_current_revision())
 
 

@@ -2,6 +2,7 @@
 
 from tasks.drain import drain
 from tasks.ready import ready
+from tasks.retain import retain
 from tasks.sweep import sweep
 
-__all__ = ["drain", "ready", "sweep"]
+__all__ = ["drain", "ready", "retain", "sweep"]

@@ -115,6 +115,12 @@ class Engine:
         log.info("sweep.done", hinted=asked, lost=lost)
         return Counter(hinted=asked, lost=lost)
 
+    def retain(self) -> Counter[str]:
+        """Drop what the ledger need not keep any longer, and make room for the days to come."""
+        done = self._ledger.retain(self._settings.retention_days)
+        log.info("retain.done", made=done.made, dropped=done.dropped, deleted=done.deleted)
+        return Counter(made=done.made, dropped=done.dropped, deleted=done.deleted)
+
     def _ask(self, lanes: Sequence[int]) -> int:
         for lane in lanes:
             hint(lane)

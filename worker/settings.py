@@ -60,6 +60,11 @@ class WorkerSettings(BaseSettings):
     child_memory_mb: int = Field(
         512, ge=256, description="a worker process that holds more is replaced once its batch is through"
     )
+    retention_days: int = Field(
+        30,
+        ge=7,
+        description="how long divergences and figures by minute are kept; tallies, groups and sums do not end",
+    )
     worker_state: Path | None = Field(
         None,
         description="folder for what `gnomon worker --check` looks at; default: gnomon-UID below the temporary one",

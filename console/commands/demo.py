@@ -1,14 +1,14 @@
 """`gnomon demo`: the main job in under a minute, with a defect planted in the enhanced system to be found."""
 
 import importlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
 import typer
 
 from console.commands.run import capture_everything, operations
-from console.driving import trickle
+from console.driving import Driven, trickle
 from console.ending import exiting
 from console.errors import EXIT_OK, StuckError
 from console.options import Json
@@ -17,8 +17,8 @@ from console.render import show
 from console.report import Report
 from console.runs import Run, new_run
 from console.session import Session, session
-from console.traffic import BadLine, TrafficCall, parse
-from gnomon.operation import Binding
+from console.sources import Source
+from console.traffic import parse
 from ledger import Group
 
 DEMO_OPERATIONS: Final = "examples.variants.demo_defect"
@@ -51,8 +51,9 @@ def demo(
     with session(made) as up:
         defect = getattr(importlib.import_module(made.operations), "DEFECT", None)
         _announce(defect)
-        driven, report = up.drive(lambda bindings: _calls(lines, bindings), len(lines))
-        _check(driven.bad_lines)
+        source = Source.of_lines(lines, "the demo's traffic")
+        driven, report = up.drive(lambda bindings: parse(source, bindings), source)
+        _check(driven)
         if json:
             print_json(report.as_json())
         else:
@@ -63,13 +64,9 @@ def demo(
     return EXIT_OK
 
 
-def _calls(lines: list[bytes], bindings: Mapping[str, Binding]) -> Iterable[TrafficCall | BadLine]:
-    return parse(lines, bindings)
-
-
-def _check(bad: list[BadLine]) -> None:
-    if bad:
-        raise StuckError(f"the demo's own traffic is broken: {bad[0]}")
+def _check(driven: Driven) -> None:
+    if driven.bad:
+        raise StuckError(f"the demo's own traffic is broken: {driven.bad_lines[0]}")
 
 
 def _announce(defect: Any) -> None:
@@ -114,4 +111,5 @@ def _stay(up: Session, lines: list[bytes]) -> None:
     note(f"  Flower    celery --broker={up.redis_url} flower --port=5555")
     note(f"  status    gnomon status --watch --run {up.run.id}")
     while True:
-        trickle(up.client, parse(lines, up.client.operations), up.worker.ensure)
+        calls = parse(Source.of_lines(lines, "the demo's traffic"), up.client.operations)
+        trickle(up.client, calls, up.worker.ensure)

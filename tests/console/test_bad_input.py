@@ -63,6 +63,24 @@ def test_an_unreachable_database_is_named(gnomon, traffic):
     assert "secret" not in ran.err
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--rate", "0"], "--rate is 0; expected a number above 0"),
+        (["--speed", "inf"], "--speed is inf; expected a number above 0"),
+        (["--rate", "5", "--speed", "2"], "--rate and --speed exclude each other"),
+        (["--map", "GET /{user_id} = memory.recent"], "--map is for access logs"),
+        (["--format", "combined"], "--format combined needs at least one --map"),
+        (["--format", "combined", "--map", "GET /{user_id} = memory.save"], "memory.save is a write operation"),
+    ],
+)
+def test_options_of_a_run_that_cannot_be_used_are_named(gnomon, traffic, options, said):
+    """One line, exit code 2."""
+    ran = gnomon("run", traffic, *options)
+    assert ran.code == 2
+    assert said in one_line(ran)
+
+
 def test_bad_lines_are_named_and_the_rest_runs(gnomon, conversations):
     """The line's number and what is wrong; exit code 1 at the end; the good lines are judged."""
     good = [json.dumps(entry) for entry in conversations[:6]]

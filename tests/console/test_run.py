@@ -1,8 +1,11 @@
 """`gnomon run` from end to end: real Valkey, real Celery worker, SQLite and PostgreSQL."""
 
+import gzip
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections import defaultdict
 from pathlib import Path
@@ -161,6 +164,34 @@ def test_recorded_outcomes_are_used_instead_of_calling_legacy(gnomon, conversati
     check_sums(report)
     assert (report["outcomes"]["match"], report["outcomes"]["diverged"]) == (1, 2)
     assert report["pairs"] == {}  # what legacy once did is all that is known of it
+
+
+def test_an_access_log_is_driven_at_a_rate(gnomon):
+    """Gzip'd, from standard input: reads are made at the pace asked for, the rest is counted and named."""
+    at = 'h - - [10/Oct/2026:13:55:36 +0000] "GET'
+    lines = [f'{at} /users/u{number % 5}/memories?limit=3 HTTP/1.1" 200 9 "-" "-"' for number in range(40)]
+    lines += [f'{at} /users/ann/memories HTTP/1.1" 500 9', f'{at} / HTTP/1.1" 200 9']
+    (gnomon.folder / "log.toml").write_text('map = ["GET /users/{user_id}/memories?limit={limit} = memory.recent"]')
+    ran = subprocess.run(
+        [sys.executable, "-m", "console", "run", "-", "--template", "log.toml", "--rate", "80", "--json"],
+        input=gzip.compress("\n".join([*lines, "damaged"]).encode()),
+        cwd=gnomon.folder,
+        env=gnomon.environ,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    err = ran.stderr.decode()
+    assert (ran.returncode, "Traceback" in err) == (1, False), err
+    report = json.loads(ran.stdout)
+    check_sums(report)
+    assert report["operations"]["memory.recent"]["outcomes"]["match"] == report["eligible"] == 40
+    driven = report["driven"]
+    assert driven["passed_over"] == {"unmatched": 1, "not_2xx": {"5xx": 1}, "no_user": 0}
+    assert (driven["calls"], driven["bad_lines"], driven["asked_per_s"]) == (40, 1, 80)
+    assert 0 < driven["reached_per_s"] < 90
+    assert "gnomon: line 43: is no line of an access log in combined form" in err
+    assert "1 like GET /*, the first in line 42" in err
 
 
 def test_sampling_as_in_production_leaves_most_chat_out(gnomon, traffic):

@@ -2,13 +2,14 @@
 
 import sys
 import threading
+import time
 from collections import Counter
 from types import ModuleType
 
 import pytest
 
 from gnomon.errors import ConfigurationError
-from ledger import Choice
+from ledger import Choice, Finding, LaneCommit, Outcome, Position
 from worker import engine as engines
 from worker.engine import Engine
 from worker.replay import Replayer
@@ -175,3 +176,27 @@ def test_the_application_is_what_the_package_calls_app(valkey_url, ledger_url, m
     monkeypatch.setenv("GNOMON_REDIS_URL", valkey_url)
     monkeypatch.setenv("GNOMON_DATABASE_URL", ledger_url)
     assert isinstance(worker.app, celery.Celery)
+
+
+def test_retention_drops_what_the_ledger_need_not_keep(make_engine):
+    """By the setting; what is younger stays."""
+    engine = make_engine(retention_days=8)
+    ledger = engine._ledger
+    taken, now_us = ledger.take(0), int(time.time() * 1e6)
+    findings = [
+        Finding(
+            capture_id=f"p-{days}",
+            operation="note.read",
+            epoch=1,
+            user="ann",
+            called_at_us=now_us - days * 86_400_000_000,
+            outcome=Outcome.MATCH,
+        )
+        for days in (0, 7, 10, 30)
+    ]
+    after = Position((1, 0), (1, ""))
+    ledger.commit(LaneCommit(lane=0, fence=taken.fence, before=taken.position, after=after, findings=findings))
+    assert engine.retain() == Counter(made=0, dropped=0, deleted=2)
+    assert engine.retain() == Counter(made=0, dropped=0, deleted=0)
+    with ledger.reading() as reading:
+        assert reading.done() == 4
