@@ -83,7 +83,7 @@ def _settings(stack: contextlib.ExitStack, folder: Path) -> Iterator[Setting]:
 
     yield Setting(name="", namespace="bench", broker_db=1, database=sqlite)
     postgres = stack.enter_context(embedded_postgres())
-    yield Setting(name="PostgreSQL", namespace="bench-pg", broker_db=2, database=postgres)
+    yield Setting(name="Postgres", namespace="bench-pg", broker_db=2, database=postgres)
     yield Setting(name="5 ms I/O", namespace="bench-io", broker_db=3, database=sqlite, io_s=_IO_S)
 
 
