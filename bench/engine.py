@@ -81,8 +81,8 @@ def _settings(stack: contextlib.ExitStack, folder: Path) -> Iterator[Setting]:
     sqlite = files_in(folder)
     yield Setting(name="", namespace="bench", broker_db=1, database=sqlite)
     postgres = stack.enter_context(embedded_postgres())
-    yield Setting(name="PostgreSQL", namespace="bench-pg", broker_db=2, database=postgres)
-    yield Setting(name="5 ms of I/O", namespace="bench-io", broker_db=3, database=sqlite, io_s=_IO_S)
+    yield Setting(name="Postgres", namespace="bench-pg", broker_db=2, database=postgres)
+    yield Setting(name="5 ms I/O", namespace="bench-io", broker_db=3, database=sqlite, io_s=_IO_S)
 
 
 def _compare(setting: Setting, folder: Path, redis_url: str, size: Size) -> list[Row]:

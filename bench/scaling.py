@@ -195,10 +195,8 @@ def _check(own: Ours, count: int, before: int = 0) -> None:
 
 CAPTURES_BENCHMARK: Final = Benchmark(
     name="scaling-captures",
-    title="what a comparison costs, and what workers hold, from ten thousand captures to a million",
+    title="cost and memory, from ten thousand captures to a million",
     run=_captures,
     long=True,
 )
-LANES_BENCHMARK: Final = Benchmark(
-    name="scaling-lanes", title="what a comparison costs in 16, 64 and 256 lanes", run=_lanes, long=True
-)
+LANES_BENCHMARK: Final = Benchmark(name="scaling-lanes", title="cost in 16, 64 and 256 lanes", run=_lanes, long=True)
