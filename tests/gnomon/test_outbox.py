@@ -108,11 +108,11 @@ def test_nothing_is_due_again_where_nothing_was_forgotten(outbox):
 
 
 def waiting(user: str, kind: str, start: int, *, stored: bool = True) -> Buffered:
-    """A capture on its way to lane 3; the line of one by `bad` cannot be written."""
+    """A capture on its way to lane 0, the only one; the line of one by `bad` cannot be written."""
 
     def legacy(user: str) -> None: ...
 
-    live = LiveCall(Binding(name="op", kind=Kind(kind), user="user", legacy=legacy), user, 3)
+    live = LiveCall(Binding(name="op", kind=Kind(kind), user="user", legacy=legacy), user, lanes=1)
     live.epoch, live.start, live.stored = 1, start, stored
     return Buffered(live, start + 5, start, 100, Side(5, returned=None), msgspec.UNSET, "legacy", recorded=False)
 
@@ -130,17 +130,17 @@ def test_what_a_full_lane_refuses_is_shed_and_nobody_waits_for_it(monkeypatch):
     items = [("ann", "read", 10), ("ann", "write", 30), ("ann", "write", 20), ("bad", "write", 40), ("ben", "read", 50)]
     items += [("cy", "write", 60), ("cy", "read", 70)]  # of these the batch is not made
     found = [waiting(*item) for item in items] + [waiting("dee", "write", 80, stored=False)]
-    outbox.put(Taken(found, Counter({CounterKey(3, "op", 1, "oversize"): 2}), {(3, "told"): 15}))
+    outbox.put(Taken(found, Counter({CounterKey(0, "op", 1, "oversize"): 2}), {(0, "told"): 15}))
     [(_, batch)] = outbox.due()
     assert (batch.number, batch.first, len(batch.entries), outbox.low) == (1, 1, 2, 10)
-    assert outbox.refused(3) == (8, 800)
+    assert outbox.refused(0) == (8, 800)
     assert outbox.low == 15  # the gaps: told before anybody may rely on the watermark
     [(_, batch)] = outbox.due()
     assert (batch.number, batch.entries, batch.captures) == (1, (), 0)
     assert +Counter(batch.counts) == {"op|1|eligible": 10, "op|1|shed": 7, "op|1|unserialisable": 1, "op|1|oversize": 2}
     digests = {user_digest(user): since for user, since in (("ann", 20), ("bad", 40), ("cy", 60))}
     assert batch.gaps == {"told": 15, **digests}
-    outbox.done(3)
+    outbox.done(0)
     outbox.put(Taken([waiting("ben", "read", 90)], Counter(), {}))
     [(_, batch)] = outbox.due()
     assert (batch.number, batch.first, batch.counts["op|1|captured"], batch.counts["op|1|eligible"]) == (2, 1, 1, 11)
@@ -149,14 +149,14 @@ def test_what_a_full_lane_refuses_is_shed_and_nobody_waits_for_it(monkeypatch):
 def test_what_was_refused_in_the_midst_of_a_recount_is_recounted():
     """Redis has forgotten the totals: those of before come with the next batch that it takes."""
     outbox = Outbox(line)
-    outbox.put(counted(3, shed=2))
+    outbox.put(counted(0, shed=2))
     send(outbox)
-    outbox.forgotten({3: 0})
-    assert [(lane, outbox.is_again(lane, batch)) for lane, batch in outbox.due()] == [(3, True)]
-    outbox.done(3)
+    outbox.forgotten({0: 0})
+    assert [(lane, outbox.is_again(lane, batch)) for lane, batch in outbox.due()] == [(0, True)]
+    outbox.done(0)
     outbox.put(Taken([waiting("ann", "read", 10)], Counter(), {}))
     [(lane, batch)] = outbox.due()
     assert (outbox.is_again(lane, batch), batch.counts["op|1|shed"]) == (False, 2)
-    outbox.refused(3)
+    outbox.refused(0)
     [(_, batch)] = outbox.due()
     assert +Counter(batch.counts) == {"op|1|shed": 3, "op|1|eligible": 3}

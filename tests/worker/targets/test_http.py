@@ -143,7 +143,7 @@ def test_value_and_context_lie_where_the_table_says(service, make_bound):
     bound = make_bound(service.port, operation="chat.send", table=table)
     capture = captured("chat.send", "generate", "hello", text="?")
     answer = Replayer(bound.operations, 4.0)._enhanced(capture, bound.operations["chat.send"])
-    assert answer.observation.value == "hello"
+    assert answer.observation.read().value == "hello"
     assert answer.observation.context == ("a memory", "another")
 
 
@@ -353,5 +353,5 @@ def test_an_observation_of_a_target_is_one_like_any_other(service, make_bound):
     service.answer = lambda connection, asked: (time.sleep(0.05), connection.sendall(answering([])))
     bound = make_bound(service.port)
     answer = Replayer(bound.operations, 4.0)._enhanced(captured(), bound.operations["note.list"])
-    assert isinstance(answer.observation, Observation)
+    assert isinstance(answer.observation.read(), Observation)
     assert answer.observation.duration_ms >= 50
