@@ -7,15 +7,18 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psycopg
+
+LONGEST_PLACE: Final = 50  # the name of a Unix socket has at most 107 bytes, and lies some folders further down
 
 
 @contextlib.contextmanager
 def embedded_postgres() -> Iterator[Callable[[str], str]]:
     """Run a PostgreSQL of our own; yields what makes an empty database by name and returns its URL."""
-    folder = Path(tempfile.mkdtemp(prefix="gnomon-bench-pg-"))
+    below = tempfile.gettempdir()
+    folder = Path(tempfile.mkdtemp(prefix="gnomon-bench-pg-", dir=below if len(below) < LONGEST_PLACE else "/tmp"))
     server = _started(folder)
     try:
         yield lambda name: _created(server, name)

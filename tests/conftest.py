@@ -19,6 +19,15 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what takes long, the faults at length for one, unless it is named."""
+    if "chaos" in config.option.markexpr:
+        return
+    long = [item for item in items if item.get_closest_marker("chaos")]
+    config.hook.pytest_deselected(items=long)
+    items[:] = [item for item in items if item not in long]
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Any]:
     """Give a running embedded PostgreSQL; nothing of it is left after the session."""

@@ -40,6 +40,7 @@ TURN_S: Final = 10.0  # then others may have the process; long enough to keep hi
 IDLE_S: Final = 0.1  # between two looks at a watermark that holds everything back; beats come every 0.25 s
 HAND_BACK_S: Final = 30.0  # a Redis that restarts is back by then
 RESUME_S: Final = 3.0  # they look for it ten times a second
+NOTICE_S: Final = 0.1  # by then a drain has seen that it is to stop, whatever replays
 STOP_S: Final = 1.0  # when the worker stops, for batches to come through: those of fast replays do
 CUT_SHORT_S: Final = 4.0  # and then for the replays under way, without the captures behind them
 LOOK_S: Final = 0.05  # how old a look may be that lanes begin by: a beat is due every 0.25 s
@@ -88,7 +89,7 @@ class Drain:
         self._look: Look | None = None
         self._look_until = 0.0  # it serves lanes that begin: what it promises of the lanes stays true
         self._held: dict[int, HeldLane] = {}
-        self._patience_s = min(1.0, replayer.timeout_s / 4)  # an overdue replay is seen in time
+        self._patience_s = min(NOTICE_S, replayer.timeout_s / 4)  # an overdue replay is seen in time
         self._ready: deque[int] = deque()  # lanes seen to hold something that nobody held then
         self._looked = self._checked = self._kept = 0.0
         self.counts: Counter[str] = Counter()

@@ -12,11 +12,19 @@ from bench.__main__ import BENCHMARKS
 
 ROOT = Path(__file__).resolve().parents[2]
 BOUND_S = 240  # each under 30 s on a machine of its own
+OFTEN = {"engine", "judge", "live"}  # what the others measure is tested elsewhere, too
 
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("benchmark", BENCHMARKS, ids=lambda benchmark: benchmark.name)
+def benchmarks():
+    """Yield all; those that take half a minute of waiting each only with the other long tests."""
+    for benchmark in BENCHMARKS:
+        marks = [] if benchmark.name in OFTEN else [pytest.mark.chaos]
+        yield pytest.param(benchmark, id=benchmark.name, marks=marks)
+
+
+@pytest.mark.parametrize("benchmark", benchmarks())
 def test_a_quick_run_tells_its_figures_and_leaves_nothing(benchmark, tmp_path):
     """One document alone on stdout, a table on stderr; afterwards no file and no process is left."""
     ran = quick_run(benchmark.name, tmp_path)

@@ -22,15 +22,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[ROWS], config.stash[SOAKED] = [], []
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the long form, which takes minutes a fault, unless it is named."""
-    if "chaos" in config.option.markexpr:
-        return
-    long = [item for item in items if item.get_closest_marker("chaos")]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if item not in long]
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     if rows := config.stash[ROWS]:
         terminalreporter.section("what was broken, and what came of it")

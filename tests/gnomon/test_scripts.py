@@ -108,9 +108,11 @@ def test_trimming_tells_what_is_left(append, server):
     for number in (1, 2):
         append(number, entries=[("d1", 1, b"x" * 10)])
     first, second = (entry for entry, _ in server.xrange(LANE.stream))
+    server.set(LANE.lease, "token")
 
     def trim(keep_from, trimmed):
-        server.eval(TRIM, 4, LANE.stream, LANE.state, KEYS.stock, KEYS.oldest, keep_from, trimmed, 7)
+        keys = (LANE.lease, LANE.stream, LANE.state, KEYS.stock, KEYS.oldest)
+        assert server.eval(TRIM, len(keys), *keys, "token", keep_from, trimmed, 7) == 1
         return server.hgetall(KEYS.stock), server.zrange(KEYS.oldest, 0, -1, withscores=True)
 
     left = ({b"7": b"138", b"total": b"138"}, [(b"7", float(second.split(b"-")[0]))])

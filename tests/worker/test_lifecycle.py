@@ -83,7 +83,7 @@ def test_a_worker_that_is_asked_to_stop_hands_its_lanes_back(application, worker
 
 def test_children_that_grow_too_large_are_replaced(application, workers, ledger):
     """Once their batch is through: every call counts once."""
-    worker = workers(GNOMON_CHILD_MEMORY_MB="256")
+    worker = workers(GNOMON_CHILD_MEMORY_MB="256", GNOMON_REPLAY_TIMEOUT_S="10")  # to grow takes its time
     calls = called(application, "grow", turns=1) + called(application, "ann", "ben")
     assert eventually(lambda: done(ledger) == calls)
     calls += called(application, "ann", "ben")

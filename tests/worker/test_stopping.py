@@ -82,7 +82,7 @@ def test_what_takes_longer_is_left_to_the_next_holder(
 
     def before(operation, **_):
         once(operation)
-        time.sleep(0.005)  # a remote system
+        time.sleep(0.04)  # a remote system
 
     notes.before = before
     make_drain(stopping=stop.is_set).run(0)

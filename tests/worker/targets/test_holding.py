@@ -178,7 +178,8 @@ def test_an_enhanced_that_hangs_costs_a_few_timeouts_and_the_next_process_knows(
     board = Board(server, keys)
     board.exchange(guards)
     [told] = [each for each in tellings(server, keys) if each.facts.target == "note.save"]
-    assert (told.facts.state, told.facts.reason) == (BreakerState.OPEN, "no answer in time")
+    assert told.facts.state in (BreakerState.OPEN, BreakerState.HALF_OPEN)  # a try may be under way by now
+    assert told.facts.reason == "no answer in time"
     fresh = Guards(python_guards(OPERATIONS, 4))
     next_one = Board(server, keys)
     next_one._pid += 1  # another process of this host
