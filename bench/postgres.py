@@ -18,7 +18,7 @@ LONGEST_PLACE: Final = 50  # the name of a Unix socket has at most 107 bytes, an
 def embedded_postgres() -> Iterator[Callable[[str], str]]:
     """Run a PostgreSQL of our own; yields what makes an empty database by name and returns its URL."""
     below = tempfile.gettempdir()
-    folder = Path(tempfile.mkdtemp(prefix="gnomon-bench-pg-", dir=below if len(below) < LONGEST_PLACE else "/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="gnomon-bench-pg-", dir=below if len(below) < LONGEST_PLACE else "/tmp"))  # noqa: S108 — mkdtemp is safe there
     server = _started(folder)
     try:
         yield lambda name: _created(server, name)

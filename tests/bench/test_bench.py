@@ -24,7 +24,7 @@ def benchmarks():
         yield pytest.param(benchmark, id=benchmark.name, marks=marks)
 
 
-@pytest.mark.parametrize("benchmark", benchmarks())
+@pytest.mark.parametrize("benchmark", list(benchmarks()))
 def test_a_quick_run_tells_its_figures_and_leaves_nothing(benchmark, tmp_path):
     """One document alone on stdout, a table on stderr; afterwards no file and no process is left."""
     ran = quick_run(benchmark.name, tmp_path)
