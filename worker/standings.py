@@ -36,7 +36,7 @@ class LaneStandings:
         self._changed: dict[str, Standing] = {}
         self._buried: list[DeadProducer] = []
         self._seen_dead: set[tuple[str, int]] = set()
-        self._now_us: int | None = None  # at the last look
+        self._now_us = lanes.lookout.look().now_us if journal.openings else None  # at the last look
         self._open(journal.openings)
 
     @property
