@@ -8,6 +8,7 @@ import pytest
 from gnomon.wire import Raised, Side
 from ledger import LaneCommit, Standing
 from worker import mending
+from worker.looking import Lookout
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +76,23 @@ def test_a_gap_found_after_the_clock_was_set_back_is_not_made_good_by_a_repair_b
     make_drain().run(tape.lane)
     assert notes.enhanced["ann"] == {1: "note 1"}
     assert (sums().reasons, sums().gaps) == ({("excluded", "causal"): 1}, {})
+
+
+def test_a_clock_that_is_set_back_during_a_repair_frees_nothing_that_the_repair_excludes(
+    notes, make_drain, sums, tape, listed, user_data, note, monkeypatch
+):
+    """What waits was captured before the repair, in the time before: enhanced is ahead of it."""
+    note(1, 2)
+    tape.append(tape.save(5, 6, 1), tape.read(35, 36, legacy=listed(1)), **{tape.digest: tape.at(20)})
+    told = Lookout.now_us
+
+    def now_us(lookout: Lookout) -> int:
+        return told(lookout) - 3_600_000_000 * (("repair", "ann") in user_data.asked)
+
+    monkeypatch.setattr(Lookout, "now_us", now_us)
+    make_drain().run(tape.lane)
+    assert notes.enhanced["ann"] == {1: "note 1", 2: "note 2"}
+    assert (sums().outcomes, sums().reasons) == (Counter(match=1, excluded=1), {("excluded", "causal"): 1})
 
 
 def test_a_gap_without_any_capture_is_kept(notes, make_drain, sums, tape, server, keys):
