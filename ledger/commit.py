@@ -151,10 +151,15 @@ def _standing(lane: int, standing: Standing) -> dict[str, Any]:
 
 
 def _set_back(connection: Connection, lane: int, now_us: int) -> None:
-    """Bring gaps that were closed in a time that has not come yet back to now: they exclude what began before."""
+    """Bring gaps that were closed in a time that has not come yet back to now: they exclude what began before.
+
+    One that was opened then, and is open, begins before everything.
+    """
     of_lane = update(StandingRow).where(StandingRow.lane == lane)
     connection.execute(of_lane.where(StandingRow.closed_us > now_us).values(closed_us=now_us))
     connection.execute(of_lane.where(StandingRow.until_us > now_us).values(until_us=now_us))
+    is_open = StandingRow.closed_us.is_(None)
+    connection.execute(of_lane.where(is_open, StandingRow.opened_us > now_us).values(opened_us=0))
 
 
 def _record(connection: Connection, findings: list[Finding]) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 import msgspec
 
+STEP_US: Final = 1_000_000  # clocks that agree are not apart by so much
 UNVERIFIED: Final = "unverified"  #: nobody has looked yet whether enhanced holds what the user had before
 
 
@@ -20,6 +21,13 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     since_us: int
     until_us: int
     reason: str
+
+    def as_of(self, now_us: int) -> "Opening":
+        """Return the gap as it is now: one that begins in a time yet to come was found before the clock was set back.
+
+        Of what is captured since, nothing tells on which side of it that lies: it begins before everything.
+        """
+        return msgspec.structs.replace(self, since_us=0) if self.since_us > now_us + STEP_US else self
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,10 +48,18 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
         """Whether writes may still be missing."""
         return self.closed_us is None
 
-    def opened(self, found: Opening) -> "Standing":
-        """Return the standing after a gap was found; the same where that was made good before."""
+    def as_of(self, now_us: int) -> "Standing":
+        """Return the standing as it is now: see `Opening.as_of`."""
+        is_ahead = self.is_open and self.opened_us > now_us + STEP_US
+        return msgspec.structs.replace(self, opened_us=0) if is_ahead else self
+
+    def opened(self, found: Opening, now_us: int | None = None) -> "Standing":
+        """Return the standing after a gap was found; the same where that was made good before.
+
+        What was closed later than now was so before the clock was set back: that tells nothing of a gap found since.
+        """
         if self.closed_us is not None:
-            if found.until_us <= self.closed_us:
+            if found.until_us <= self.closed_us and (now_us is None or self.closed_us <= now_us):
                 return self
             # after a repair, what began before it stays excluded: the new gap reaches back over it
             since_us = 0 if self.closed_us else found.since_us

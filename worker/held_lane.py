@@ -167,6 +167,7 @@ class HeldLane:
         by_user = self._batch.selection.by_user
         followed = {user for user, found in writes.items() if any(one.order > selection.after.cut for one in found)}
         around = Around(followed, behind=not self._at_end)
+        newest_us = max(newest_us, look.now_us, self.lanes.lookout.now_us())
         self.fanout.start(by_user, self.standings.of(by_user), newest_us=newest_us, around=around)
 
     def _is_ahead(self, look: Look) -> bool:

@@ -51,6 +51,7 @@ class UserJob:
         self._mender = mender
         self._care = care
         self._newest_us = newest_us
+        self._made = time.monotonic()
         self._make_way = make_way
         self._unkept = list(unkept)  # found since the journal was last written
         self._openings = list(openings)  # and the gaps that came with it
@@ -166,9 +167,13 @@ class UserJob:
         self._mending, self._began = True, time.monotonic()
         start_us = self._first_start(capture)
         mended = self._mender.mend(
-            capture.user, standing, start_us, lambda gap: self._journal.keep((), [gap]), newest_us=self._newest_us
+            capture.user, standing, start_us, lambda gap: self._journal.keep((), [gap]), newest_us=self._latest_us()
         )
         return self._take_mended(mended)
+
+    def _latest_us(self) -> int:
+        """By the clock that the batch began with: it may have been set back since, and captures are of that time."""
+        return self._newest_us and self._newest_us + int((time.monotonic() - self._made) * 1_000_000)
 
     def _first_start(self, capture: Capture) -> int:
         """What the user had before is what came before all of this batch, also where some of it was done before."""
@@ -286,7 +291,7 @@ class UserJob:
             self._mender,
             self._care,
             standing=self.standing,
-            newest_us=self._newest_us,
+            newest_us=self._latest_us(),
             make_way=self._make_way,
             unkept=unkept,
             openings=self._openings,

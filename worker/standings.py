@@ -36,6 +36,7 @@ class LaneStandings:
         self._changed: dict[str, Standing] = {}
         self._buried: list[DeadProducer] = []
         self._seen_dead: set[tuple[str, int]] = set()
+        self._now_us = lanes.lookout.look().now_us if journal.openings else None  # at the last look
         self._open(journal.openings)
 
     @property
@@ -48,9 +49,11 @@ class LaneStandings:
 
         Raises FencedError where the lane is held by another.
         """
+        self._now_us = look.now_us
         found = [*self._of_the_dead(look), *_unreadable(entries.waiting), *entries.take_gaps()]
         if gaps:
             found += self._journal.take_gaps(self._lanes.lookout.now_us()).values()
+        found = [opening.as_of(look.now_us) for opening in found]
         self._open(found)
         return found
 
@@ -91,7 +94,7 @@ class LaneStandings:
                 digest=digest, since_us=everyone.opened_us, until_us=everyone.until_us, reason=everyone.reason
             )
             standing = (standing or Standing(digest=digest)).opened(gap)
-        return standing
+        return standing if standing is None or self._now_us is None else standing.as_of(self._now_us)
 
     def _open(self, found: Sequence[Opening]) -> None:
         if not found:
@@ -100,7 +103,7 @@ class LaneStandings:
         self._load(set(digests))
         for digest, opening in zip(digests, found, strict=True):
             before = self._known.get(digest)
-            after = (before or self._new(digest)).opened(opening)
+            after = (before or self._new(digest)).opened(opening, self._now_us)
             if after != before:
                 self.take({digest: after})
 

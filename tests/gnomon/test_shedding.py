@@ -92,6 +92,41 @@ def test_an_old_backlog_counts_like_a_large_one():
     assert next_below(437_500, backlog(10, 5, lag_s=299)) < 437_500
 
 
+@pytest.fixture
+def aged(make, monkeypatch):
+    """Tell a process, so many seconds later, an age by Redis's clock; return what it takes the oldest entry for."""
+    now_s = 100.0
+    monkeypatch.setattr("time.monotonic", lambda: now_s)
+    looking = make()._publisher.pressure
+
+    def look(after_s: float, age_s: float | None, *, stepped_s: float = 0.0) -> float:
+        nonlocal now_s
+        now_s += after_s
+        at_ms = 10**12
+        oldest = b"" if age_s is None else str(at_ms - age_s * 1_000).encode()
+        step = [b"1", b"0", b"1000", b"0", str(round(stepped_s * 1_000)).encode()]
+        looking.take(at_ms, [step, b"10", oldest])
+        return looking.lag_s
+
+    return look
+
+
+def test_age_follows_the_clock_that_is_not_set(aged):
+    """Forward: nothing has waited for longer than was watched. Back: nothing has waited, until time catches up."""
+    assert [aged(0.25, age) for age in (0, 0.25, 0.5)] == [0, 0.25, 0.5]
+    assert [aged(0.25, 3_600 + age) for age in (0.75, 1.0)] == [0.75, 1.0]
+    assert [aged(0.25, age) for age in (0.1, None)] == [0.1, 0]  # it was replayed, as ever
+    assert [aged(0.25, age) for age in (-3_600, -3_599.75)] == [0, 0]
+    assert aged(700, 700) == 700  # nobody was asked meanwhile: Redis was away
+
+
+def test_age_goes_on_from_what_others_have_found(aged):
+    """A process that has just begun has watched nothing; what it is told later counts no more."""
+    assert aged(0, 5_000, stepped_s=650) == 650
+    assert aged(1, 5_001, stepped_s=9_000) == 651
+    assert aged(1, 20) == 20
+
+
 @settings(deadline=None)  # a busy machine
 @given(st.text(min_size=1), PLACES, PLACES)
 def test_raising_the_share_only_adds_users(user, one, other):
@@ -259,6 +294,23 @@ def test_all_lanes_together_are_capped_and_recover(make, sync_pair, funnel, serv
     assert client.flush(5)
     assert funnel()["captured"] == before["captured"] + 1
     assert client.health().status == "healthy"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("found_s", "share"), [(0, 0.0), (700, 0.25)], ids=["by nobody", "by others"])
+def test_a_redis_whose_clock_is_set_forward_sheds_nobody(make, server, eventually, monkeypatch, found_s, share):
+    """The oldest entry is an hour old at once: that counts as far as somebody has seen it wait."""
+    monkeypatch.setattr(pressure, "STEP_MS", 0)  # with every beat
+    monkeypatch.setattr(pressure, "CALM_MS", 0)
+    hour_ago_ms = server.time()[0] * 1_000 - 3_600_000
+    server.zadd(KEYS.oldest, {"7": hour_ago_ms})
+    server.hset(KEYS.stock, "total", 10)
+    server.hset(KEYS.pressure, mapping={"at": 1, "below": 0, "size_bytes": 5, "lag_ms": found_s * 1_000})
+    client = make()
+    client._publisher.start()
+    assert eventually(lambda: client._publisher._beats >= 4)
+    assert client._buffer.shedding.share == share
+    assert found_s <= client.health().details["lanes"]["lag_s"] < found_s + 60
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from ledger import UNVERIFIED, FencedError, Ledger, Opening, Standing, everyone_of
 from ledger.schema import config
+from ledger.standings import STEP_US
 
 MOMENTS = st.integers(1, 50)
 
@@ -147,6 +148,35 @@ def test_a_clock_that_was_set_back_takes_closings_along(ledger, hold):
     ledger.commit(replace(hold(ledger, 3).next(), set_back_us=50))
     found = ledger.standings(["a" * 16, "b" * 16])
     assert [(found[name].until_us, found[name].closed_us) for name in sorted(found)] == [(50, 50), (7, 8)]
+
+
+def test_a_clock_that_was_set_back_opens_gaps_from_the_beginning(ledger, hold):
+    """One that was found in an hour that has not come yet, and is open, would exclude nothing until then."""
+    ahead = Standing(digest="a" * 16, opened_us=60, until_us=90, closed_us=None, reason="lost")
+    before = Standing(digest="b" * 16, opened_us=5, until_us=7, closed_us=None, reason="lost")
+    ledger.commit(replace(hold(ledger, 3).next(), standings=(ahead, before)))
+    ledger.commit(replace(hold(ledger, 3).next(), set_back_us=50))
+    found = ledger.standings(["a" * 16, "b" * 16])
+    assert [(found[name].opened_us, found[name].until_us) for name in sorted(found)] == [(0, 50), (5, 7)]
+
+
+@pytest.mark.parametrize("of", [lambda at: opening(at, at + 9), lambda at: standing(opened_us=at, closed_us=None)])
+def test_a_gap_of_a_time_that_has_not_come_yet_begins_before_everything(of):
+    """Clocks may be apart by less than a second; a gap that is closed is none."""
+    now_us = 3 * STEP_US
+    assert of(now_us + STEP_US).as_of(now_us) == of(now_us + STEP_US)
+    ahead = of(now_us + STEP_US + 1).as_of(now_us)
+    assert getattr(ahead, "since_us", getattr(ahead, "opened_us", None)) == 0
+    closed = standing(opened_us=9 * STEP_US, closed_us=10 * STEP_US)
+    assert closed.as_of(now_us) == closed
+
+
+def test_what_was_closed_in_a_time_that_has_not_come_yet_makes_no_gap_good_that_is_found_now():
+    """The clock was set back in between; all that the repair excluded stays so."""
+    closed = standing(opened_us=5, until_us=90, closed_us=90, reason="lost")
+    assert closed.opened(opening(40, 50), 90) == closed
+    again = closed.opened(opening(40, 50), 60)
+    assert (again.is_open, again.opened_us, again.until_us) == (True, 0, 50)
 
 
 def test_a_ledger_of_the_version_before_is_taken_along(empty_url):

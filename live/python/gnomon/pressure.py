@@ -2,8 +2,12 @@
 
 The figures come with the beat. Every half second, while anything is in the way, the process that notices it first
 decides how many users are shed and stores it; whoever comes second finds that it is done.
+
+How long the oldest entry has waited is told by Redis's clock, which may be set. So no process takes it to have waited
+for longer than when it looked last and the time since, by its own monotonic clock.
 """
 
+import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
@@ -35,6 +39,11 @@ class Told:
     lag_ms: int = 0
 
 
+def lag_of(now_ms: int, oldest_ms: int | None, longest_ms: float) -> int:
+    """Return how long the oldest entry has waited, ms: `longest_ms` at most, whatever Redis's clock says. Pure."""
+    return 0 if oldest_ms is None else math.ceil(max(0, min(now_ms - oldest_ms, longest_ms)))
+
+
 class Pressure:
     """Used by the daemon thread alone, but for its figures."""
 
@@ -45,6 +54,7 @@ class Pressure:
         self._shedding = shedding
         self._pace = server.register_script(PACE)
         self._now_ms = 0
+        self._looked: float | None = None  # when, on the monotonic clock
         self._untold_until = 0.0
         self.told = Told()
 
@@ -66,8 +76,8 @@ class Pressure:
     def take(self, now_ms: int, told: list[Any]) -> None:
         """Take in what a beat told, and shed whom the last step says."""
         stepped, size_bytes, oldest_ms = told
-        lag_ms = max(0, now_ms - int(float(oldest_ms))) if oldest_ms else 0
-        at_ms, below, cap_bytes, before_bytes = map(_number, stepped)
+        at_ms, below, cap_bytes, before_bytes, stepped_lag_ms = map(_number, stepped)
+        lag_ms = lag_of(now_ms, int(float(oldest_ms)) if oldest_ms else None, self._longest_ms(stepped_lag_ms))
         self._now_ms = now_ms
         self.told = Told(at_ms, below, cap_bytes, before_bytes, _number(size_bytes), lag_ms)
         self._shedding.take(below)
@@ -82,6 +92,11 @@ class Pressure:
         args = [told.at_ms, below, cap_bytes, told.size_bytes, told.lag_ms, self._settings.total_bytes]
         if self._pace(keys=[self._keys.pressure], args=args):
             self._shedding.take(below)
+
+    def _longest_ms(self, stepped_lag_ms: int) -> float:
+        """Return how long an entry can have waited: as others found, before this process looks for the first time."""
+        before, self._looked = self._looked, time.monotonic()
+        return stepped_lag_ms if before is None else self.told.lag_ms + (self._looked - before) * 1_000
 
     def _is_due(self, told: Told) -> bool:
         since_ms = self._now_ms - told.at_ms

@@ -89,8 +89,8 @@ return 'appended'
 # moved to the dead, with what it said last; one that is heard of again comes back from there. Returns the server's time
 # (s, µs), the lowest live watermark ("" for none), version and document of the flags, of the readiness, and version and
 # fields of the exceptions; a document is "" where its version is known. Then of the last step of shedding: when, below
-# which place users are shed, the cap it found, and the bytes that lay there; the bytes that lie in the lanes now; and
-# when the oldest entry was appended, ms ("" for none).
+# which place users are shed, the cap it found, the bytes that lay there, and the lag, ms; the bytes that lie in the
+# lanes now; and when the oldest entry was appended, ms ("" for none).
 BEAT: Final = """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -129,8 +129,8 @@ local unready_version, unready = redis.pcall('HGET', KEYS[6], 'version') or '0',
 if type(unready_version) == 'table' then unready_version, unready = '-1', {'*', '0'}
 elseif unready_version ~= ARGV[6] then unready = redis.call('HGETALL', KEYS[6]) end
 local lowest = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
-local step = redis.pcall('HMGET', KEYS[9], 'at', 'below', 'cap_bytes', 'size_bytes')
-if step.err then step = {'0', '0', '0', '0'} end
+local step = redis.pcall('HMGET', KEYS[9], 'at', 'below', 'cap_bytes', 'size_bytes', 'lag_ms')
+if step.err then step = {'0', '0', '0', '0', '0'} end
 local stock = redis.call('HGET', KEYS[10], 'total')
 local oldest = redis.call('ZRANGE', KEYS[11], 0, 0, 'WITHSCORES')
 return {time[1], time[2], lowest[2] or '', flags_version, flags, ready_version, readiness, unready_version, unready,

@@ -6,7 +6,9 @@ import msgspec
 import pytest
 
 from gnomon.wire import Raised, Side
+from ledger import LaneCommit, Standing
 from worker import mending
+from worker.looking import Lookout
 
 pytestmark = pytest.mark.slow
 
@@ -43,6 +45,54 @@ def test_a_gap_is_still_open_for_the_next_holder(notes, make_drain, sums, tape, 
     found = sums()
     assert found.outcomes == Counter(match=2, excluded=1)
     assert (found.reasons, found.gaps) == ({("excluded", "causal"): 1}, {"lost": 1})
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known before", "found since"])
+def test_a_gap_that_was_told_before_the_clock_was_set_back_excludes_what_comes_after(
+    notes, make_drain, sums, tape, listed, known
+):
+    """It begins in an hour that has not come yet: of what is captured meanwhile it excludes all the same."""
+    tape.append(tape.save(5, 6, 1), **{tape.digest: tape.at(3_600_000)})
+    if known:
+        make_drain().run(tape.lane)
+    tape.append(tape.read(35, 36, legacy=listed(1, 2)))
+    make_drain().run(tape.lane)
+    found = sums()
+    assert (found.reasons, found.gaps) == ({("excluded", "causal"): 1}, {"lost": 1})
+    assert found.outcomes == Counter(match=1, excluded=1)
+
+
+def test_a_gap_found_after_the_clock_was_set_back_is_not_made_good_by_a_repair_before_that(
+    notes, make_drain, sums, tape, listed, user_data, note, ledger
+):
+    """The repair seems to be later than the gap; it is looked after all the same, and enhanced gets what it lacks."""
+    hold, ahead = ledger.take(tape.lane), tape.at(3_600_000)
+    closed = Standing(digest=tape.digest, until_us=ahead, closed_us=ahead, reason="lost")
+    ledger.commit(
+        LaneCommit(lane=tape.lane, fence=hold.fence, before=hold.position, after=hold.position, standings=(closed,))
+    )
+    note(1)
+    tape.append(tape.read(35, 36, legacy=listed(1)), **{tape.digest: tape.at(20)})
+    make_drain().run(tape.lane)
+    assert notes.enhanced["ann"] == {1: "note 1"}
+    assert (sums().reasons, sums().gaps) == ({("excluded", "causal"): 1}, {})
+
+
+def test_a_clock_that_is_set_back_during_a_repair_frees_nothing_that_the_repair_excludes(
+    notes, make_drain, sums, tape, listed, user_data, note, monkeypatch
+):
+    """What waits was captured before the repair, in the time before: enhanced is ahead of it."""
+    note(1, 2)
+    tape.append(tape.save(5, 6, 1), tape.read(35, 36, legacy=listed(1)), **{tape.digest: tape.at(20)})
+    told = Lookout.now_us
+
+    def now_us(lookout: Lookout) -> int:
+        return told(lookout) - 3_600_000_000 * (("repair", "ann") in user_data.asked)
+
+    monkeypatch.setattr(Lookout, "now_us", now_us)
+    make_drain().run(tape.lane)
+    assert notes.enhanced["ann"] == {1: "note 1", 2: "note 2"}
+    assert (sums().outcomes, sums().reasons) == (Counter(match=1, excluded=1), {("excluded", "causal"): 1})
 
 
 def test_a_gap_without_any_capture_is_kept(notes, make_drain, sums, tape, server, keys):
