@@ -41,7 +41,7 @@ def quick_run(name, folder):
     return subprocess.run(
         [sys.executable, "-m", "bench", name, "--quick", "--json"],
         cwd=ROOT,
-        env={**environment, "TMPDIR": str(folder)},
+        env={**environment, "TMPDIR": str(folder), "COLUMNS": "200"},  # names are whole there
         capture_output=True,
         text=True,
         timeout=BOUND_S,
