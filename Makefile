@@ -30,7 +30,7 @@ demo: setup  ## the main job in under a minute: capture, replay, compare, report
 test: setup  ## every test: fast ones first, then those with real servers and workers
 	$(BIN)/python -m pytest -m "not slow" $(SHARED) 2 && $(BIN)/python -m pytest -m slow $(SHARED) 3
 
-chaos: setup  ## break everything for real, at length (an hour), and print what came of it; MARKDOWN=FILE keeps the table
+chaos: setup  ## break everything for real, at length (over an hour), and try the long benchmarks; MARKDOWN=FILE keeps the table
 	$(BIN)/python -m pytest tests/chaos tests/bench -v -m chaos $(if $(MARKDOWN),--markdown $(MARKDOWN))
 
 test-fast: setup  ## the tests that start no server
