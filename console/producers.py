@@ -13,7 +13,7 @@ import msgspec
 import redis
 
 from gnomon.keys import Keys
-from gnomon.publisher import BEAT_LIFETIME_MS
+from gnomon.scripts import BEAT_LIFETIME_MS
 
 POLL_S: Final = 0.02  # a process acknowledges with its next beat, a quarter of a second after it was told
 UNALIGNED_US: Final = 1_000_000_000  # what a process says of its clock before Redis has answered it

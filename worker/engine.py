@@ -55,7 +55,8 @@ class Engine:
         )
         for client in clients(used.operation_modules):
             client.stand_aside()
-        self._mender = Mender(user_data_of(used.operation_modules), self._lanes.lookout.now_us)
+        lookout = self._lanes.lookout
+        self._mender = Mender(user_data_of(used.operation_modules), lookout.now_us, lookout.latest_us)
         self._pairs = Pairs(
             share=used.pairs_share,
             allowance=Allowance(used.pairs_per_s),

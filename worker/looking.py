@@ -17,9 +17,8 @@ from redis.exceptions import NoScriptError
 
 from gnomon.flags import SHARE, SWITCHES, StoredFlags
 from gnomon.keys import Keys
-from gnomon.publisher import BEAT_LIFETIME_MS
 from gnomon.readiness import Readiness
-from gnomon.scripts import BEAT
+from gnomon.scripts import BEAT, BEAT_LIFETIME_MS
 from worker.entries import MOST_ERROR_US
 
 ERROR_US: Final = 1_000  # of clocks that nobody has told the error of: hosts of one network agree better
@@ -110,6 +109,11 @@ class Lookout:
             self.look()
         assert self._offset_us is not None
         return _monotonic_us() + self._offset_us
+
+    def latest_us(self) -> int:
+        """Ask for Redis's time; where it was set back since the last look, return what it would be."""
+        seconds, micros = self._redis.time()
+        return max(int(seconds) * 1_000_000 + int(micros), self.now_us())
 
     def is_young(self, within_s: float = BEAT_LIFETIME_MS / 1_000) -> bool:
         """Tell whether Redis has started so lately that others, such as live processes, may not have found it again.

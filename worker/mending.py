@@ -34,8 +34,11 @@ class Mended:
 class Mender:
     """Asks the application's user data; one for a process, used by many threads. Without any it mends nothing."""
 
-    def __init__(self, user_data: UserData | None, now_us: Callable[[], int]) -> None:
+    def __init__(
+        self, user_data: UserData | None, now_us: Callable[[], int], latest_us: Callable[[], int] | None = None
+    ) -> None:
         self.now_us = now_us  #: Redis's time, or a little more
+        self._latest_us = latest_us or now_us  # the same, asked of Redis: its clock may have been set
         self._user_data = user_data
         self._failed: dict[str, float] = {}  # digest → when, on the monotonic clock
 
@@ -66,7 +69,8 @@ class Mender:
         """
         assert self._user_data is not None
         try:
-            mended = _Attempt(self._user_data, self.now_us, user, start_us, newest_us).run(standing, keep)
+            attempt = _Attempt(self._user_data, self.now_us, self._latest_us, user, start_us, newest_us)
+            mended = attempt.run(standing, keep)
         except FencedError:
             raise
         except Exception as error:  # the application's; its message may hold personal data
@@ -81,6 +85,7 @@ class Mender:
 class _Attempt:
     user_data: UserData
     now_us: Callable[[], int]
+    latest_us: Callable[[], int]
     user: str
     start_us: int
     newest_us: int
@@ -113,7 +118,7 @@ class _Attempt:
 
     def _now_us(self) -> int:
         """Return when a gap is closed: what waits began before."""
-        return max(self.now_us(), self.newest_us)
+        return max(self.latest_us(), self.newest_us)
 
     def _verified(self, before_us: int | None = None) -> bool:
         before = None if before_us is None else datetime.fromtimestamp(max(0, before_us) / 1_000_000, UTC)

@@ -160,3 +160,28 @@ def test_what_was_refused_in_the_midst_of_a_recount_is_recounted():
     outbox.refused(0)
     [(_, batch)] = outbox.due()
     assert +Counter(batch.counts) == {"op|1|shed": 3, "op|1|eligible": 3}
+
+
+# --- what was stamped by another clock
+
+
+def test_what_comes_back_is_stamped_anew_and_counted_once(monkeypatch):
+    """In its order, before what waited behind it; also where the clock was shifted while it was under way."""
+    monkeypatch.setattr(outboxes, "BATCH_CAPTURES", 3)
+    outbox = Outbox(line)
+    items = [("ann", "write", 10), ("bad", "write", 20), ("ann", "read", 30), ("ben", "read", 40)]
+    told = Counter({CounterKey(0, "op", 1, "oversize"): 2, CounterKey(0, "op", 1, "unserialisable"): 1})
+    outbox.put(Taken([waiting(*item) for item in items], told, {(0, "told"): 15}))
+    assert [lane for lane, _ in outbox.due()] == [0]
+    outbox.shift(1_000)
+    assert outbox.shifted_us(0) == 1_000
+    outbox.returned(0)
+    outbox.shift(500)
+    assert (outbox.low, outbox.empty) == (1_510, False)
+    [(_, batch)] = outbox.due()
+    assert (batch.number, batch.first, len(batch.entries), outbox.shifted_us(0)) == (1, 1, 1, 0)
+    assert (batch.low, batch.gaps) == (1_510, {"told": 1_515, user_digest("bad"): 1_520})
+    assert batch.counts == {"op|1|eligible": 6, "op|1|captured": 2, "op|1|unserialisable": 2, "op|1|oversize": 2}
+    outbox.done(0)
+    [(_, batch)] = outbox.due()
+    assert (batch.low, batch.counts["op|1|eligible"], batch.number, batch.first) == (1_540, 7, 2, 2)

@@ -384,3 +384,30 @@ def test_close_does_not_wait_for_a_frozen_redis(make, sync_pair, server):
         began = time.monotonic()
         client.close(0.2)
         assert time.monotonic() - began < 8
+
+
+# --- a clock that was set
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_nothing_is_appended_by_a_clock_that_was_set(make, sync_pair, server, captures, hours):
+    """Redis's was, so to speak: what is stamped by the one before comes back, and is appended once, as of now."""
+    client = make()
+    read = sync_pair(client, "read")
+    read("ann")
+    assert client.flush(5)
+    clock = client._buffer.clock
+    clock._offset_us += hours * 3_600_000_000
+    clock._last_us += hours * 3_600_000_000
+    client._publisher._beaten_ns = time.monotonic_ns()  # the append comes before the next look at the time
+    read("ann")
+    assert client.flush(5)
+    seconds, micros = server.time()
+    now_us = seconds * 1_000_000 + micros
+    found = captures()
+    assert len(found) == len({capture.id for capture in found}) == 2
+    assert all(now_us - 60_000_000 < capture.start <= capture.end <= now_us for capture in found)
+    assert abs(clock.us_of(time.monotonic_ns()) - now_us) < 1_000_000
+    [sent] = [server.hgetall(name) for name in server.scan_iter("*:sender:*")]
+    counted = {name.rpartition(b"|")[2]: int(count) for name, count in sent.items() if b"|" in name}
+    assert counted == {b"eligible": 2, b"captured": 2}

@@ -5,7 +5,19 @@ import pytest
 
 from gnomon.keys import Keys
 from gnomon.readiness import MOST_EXCEPTIONS
-from gnomon.scripts import APPEND, BEAT, CLEAR_UNREADY, LEAVE, MARK_UNREADY, MOST_GAPS, PACE, STORE, TRIM
+from gnomon.scripts import (
+    APPEND,
+    BEAT,
+    CLEAR_UNREADY,
+    LEAVE,
+    MARK_UNREADY,
+    MOST_GAPS,
+    PACE,
+    SET_BACK_MS,
+    SET_FORWARD_MS,
+    STORE,
+    TRIM,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -18,10 +30,10 @@ CALM = [[None] * 5, None, b""]  # no step of shedding yet, no bytes, nothing tha
 def append(server):
     """Append a batch as a producer does."""
 
-    def run(number, *, entries=(), gaps=(), counts=(), cap=1 << 20, total_cap=0, hint=b"", producer="p"):
+    def run(number, *, entries=(), gaps=(), counts=(), cap=1 << 20, total_cap=0, now_ms=0, hint=b"", producer="p"):
         keys = [LANE.stream, LANE.state, LANE.sender(producer), LANE.scheduled, LANE.senders, KEYS.queue, LANE.gaps]
         args = [number, cap, 5, 10_000, 60_000, hint, producer, 300, sum(n for _, n, _ in entries), 10 * number]
-        args += [len(entries), len(gaps), 7, total_cap]
+        args += [len(entries), len(gaps), 7, total_cap, now_ms]
         for part in (*entries, *gaps, *counts):
             args += part
         return server.eval(APPEND, 10, *keys, LANE.users(producer), KEYS.stock, KEYS.oldest, *args)
@@ -152,6 +164,19 @@ def test_one_hint_is_under_way_at_a_time(append, server):
     assert server.lrange(KEYS.queue, 0, -1) == [b"hint"]
 
 
+def test_what_is_stamped_by_another_clock_is_not_taken(append, server):
+    """Redis's was set since its producer asked for the time; an answer that was long under way is none of that."""
+    server.set(LANE.lease, "token")  # a key of its own, so that the lane may be seen to be untouched
+    now_ms = int(server.time()[0]) * 1_000
+    given = {"entries": [("d1", 1, b"x")], "gaps": [("d2", 50)], "counts": [("op|1|captured", 1)]}
+    for off_ms in (-3_600_000, -SET_FORWARD_MS - 1_100, SET_BACK_MS + 1_100, 3_600_000):
+        assert append(1, now_ms=now_ms + off_ms, **given) == b"misaligned"
+    assert server.keys("*") == [LANE.lease.encode()]
+    assert append(1, now_ms=now_ms - 3_000, **given) == b"appended"
+    assert append(1, now_ms=now_ms + 3_600_000, **given) == b"repeated"  # it was taken before the clock was set
+    assert append(2, now_ms=now_ms + 1_000, **given) == b"appended"
+
+
 # --- beat
 
 
@@ -182,6 +207,24 @@ def test_the_lowest_live_watermark_is_told(beat):
     assert beat("p", watermark=100)[2] == b"100"
     assert beat("q", watermark=70)[2] == b"70"
     assert beat("", watermark=0)[2] == b"70"
+
+
+def test_a_watermark_of_a_time_to_come_promises_nothing(beat, server):
+    """Its producer has not heard yet that the clock was set back; once it has, the lowest holds again."""
+    now_us = int(server.time()[0]) * 1_000_000
+    assert beat("p", watermark=now_us)[2] == str(now_us).encode()
+    assert beat("q", watermark=now_us + 3_600_000_000)[2] == b"0"
+    assert beat("", watermark=0)[2] == b"0"
+    assert beat("q", watermark=now_us + 1_000_000, number=2)[2] == str(now_us).encode()
+
+
+def test_nobody_lives_for_an_hour_because_the_clock_was_set_back(beat, server):
+    """A producer that dies at that moment would hold everybody back for as long."""
+    beat("p", watermark=70)
+    now_ms = int(server.time()[0]) * 1_000
+    server.zadd(KEYS.producers, {"p": now_ms + 3_600_000})
+    beat("q", watermark=100)
+    assert server.zscore(KEYS.producers, "p") <= now_ms + 11_000
 
 
 def test_a_producer_unheard_of_is_moved_to_the_dead(beat, server):

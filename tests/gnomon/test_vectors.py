@@ -17,9 +17,9 @@ from gnomon.hashing import bucket_of, cluster_of, lane_of, sampled, stable_hash,
 from gnomon.keys import Keys, LaneKeys
 from gnomon.outbox import BATCH_CAPTURES, KEEP_BYTES, KEEP_S, PACK_BYTES, PACK_CAPTURES
 from gnomon.pressure import CALM_MS, ROOM, STEP_MS
-from gnomon.publisher import BEAT_LIFETIME_MS, BEAT_S
+from gnomon.publisher import BEAT_S
 from gnomon.readiness import MOST_EXCEPTIONS, Readiness
-from gnomon.scripts import ENTRY_BYTES
+from gnomon.scripts import BEAT_LIFETIME_MS, ENTRY_BYTES, SET_BACK_MS, SET_FORWARD_MS
 from gnomon.shedding import CLOSED_S, FEWEST, FULL, HIGH, LESS, LOW, MORE, shed_place
 from gnomon.sides import MESSAGE_CHARS
 from gnomon.wire import MAX_PACK_BYTES, VERSION, Capture, Phase, Raised, Side, decode, encode, pack, unpack
@@ -190,6 +190,8 @@ def test_the_page_states_the_limits():
     assert f"Every {BEAT_S * 1_000:.0f} ms" in PAGE
     assert f"its id, life ({BEAT_LIFETIME_MS:,} ms)" in PAGE
     assert f"unheard of for {BEAT_LIFETIME_MS // 1_000} s" in PAGE
+    assert f"more than {SET_BACK_MS // 1_000} s ahead of Redis's clock" in PAGE
+    assert f"more than {SET_FORWARD_MS // 1_000} s behind" in PAGE
     assert f"life of the scheduled flag ({HINT_LIFETIME_MS:,} ms)" in PAGE
     assert f"is known of a sender ({SENDER_LIFETIME_MS:,} ms)" in PAGE
     assert f"what has arrived for {KEEP_S:.0f} s more, at most {KEEP_BYTES // 1024**2} MiB" in PAGE

@@ -261,7 +261,7 @@ class Producer:
         self._sent[lane] += len(entries)
         captures = sum(entry[1] for entry in entries)
         args = [next(self._batches), cap, watermark, 10_000, 10_000, "hint", self.name, 0, captures, first]
-        args += [len(entries), len(gaps), lane, 0]
+        args += [len(entries), len(gaps), lane, 0, 0]
         args += [part for entry in entries for part in entry]
         args += [part for gap in gaps.items() for part in gap]
         return self._server.eval(APPEND, 10, *names, *args).decode()
@@ -296,7 +296,7 @@ def make_drain(make_store, ledger, client, hints) -> Iterator[Callable[..., Drai
         lanes = parts.get("lanes") or make_store()
         used = {
             "lanes": lanes,
-            "mender": Mender(client.user_data, lanes.lookout.now_us),
+            "mender": Mender(client.user_data, lanes.lookout.now_us, lanes.lookout.latest_us),
             "ledger": ledger,
             "replayer": Replayer(client.operations, timeout_s),
             "pool": pools[-1],

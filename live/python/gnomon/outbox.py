@@ -72,6 +72,7 @@ class _Drawn:
     items: list[Buffered]
     counts: Counter[CounterKey]
     gaps: dict[str, int]
+    before: Counter[CounterKey]  #: of its counts, those that its captures are not in
 
 
 class Refused(NamedTuple):
@@ -88,6 +89,7 @@ class _Lane:
     gaps: dict[str, int] = field(default_factory=dict)
     frozen: Batch | None = None
     drawn: "_Drawn | None" = None  # what it was made of
+    shifted_us: int = 0  # by how much the clock has been shifted since
     again: deque[Batch] = field(default_factory=deque)  # had arrived and was forgotten: before anything else
     totals: Counter[str] = field(default_factory=Counter)  # ever counted here
     recount: bool = False  # the next batch carries all of the totals
@@ -123,6 +125,7 @@ class Outbox:
         for lane in self._lanes.values():
             lane.waiting = [item.shifted(by_us) for item in lane.waiting]
             lane.gaps = {digest: since + by_us for digest, since in lane.gaps.items()}
+            lane.shifted_us += by_us
 
     def due(self) -> Iterator[tuple[int, Batch]]:
         """Yield each lane that has something to append, with its batch: the one that failed before, or a new one."""
@@ -154,15 +157,10 @@ class Outbox:
     def refused(self, number: int) -> Refused:
         """Shed all that waits for a full lane: it is counted, writes open gaps, and nobody waits for it any more.
 
-        The batch was not taken, so its number and those of its entries are free, and what it counts counts anew.
+        The batch was not taken, so all of it can be counted anew.
         """
         lane = self._lanes[number]
-        frozen, drawn = lane.frozen, lane.drawn
-        assert frozen is not None
-        assert drawn is not None
-        lane.number, lane.entries = lane.number - 1, lane.entries - len(frozen.entries)
-        lane.totals.subtract({_name(key): count for key, count in drawn.counts.items()})
-        lane.recount = True
+        drawn = self._untaken(lane)
         for key, count in drawn.counts.items():
             if key.counter != "eligible":
                 lane.counts[key._replace(counter="shed") if key.counter == "captured" else key] += count
@@ -172,8 +170,34 @@ class Outbox:
         lost = [(user_digest(item.live.user), item.live.start) for item in given_up if _is_stored_write(item)]
         for digest, since in (*drawn.gaps.items(), *lost):
             lane.gaps[digest] = min(since, lane.gaps.get(digest, since))
-        lane.waiting, lane.frozen, lane.drawn = [], None, None
+        lane.waiting = []
         return Refused(len(given_up), sum(item.size_bytes for item in given_up))
+
+    def returned(self, number: int) -> None:
+        """Take a batch apart that was not taken because its stamps are of another time; what is in it waits again."""
+        lane = self._lanes[number]
+        drawn = self._untaken(lane)
+        lane.counts.update(drawn.before)
+        lane.waiting = [*(item.shifted(lane.shifted_us) for item in drawn.items), *lane.waiting]
+        for digest, since in drawn.gaps.items():
+            since_us = since + lane.shifted_us
+            lane.gaps[digest] = min(since_us, lane.gaps.get(digest, since_us))
+
+    def shifted_us(self, number: int) -> int:
+        """Return by how much the clock was shifted since a lane's batch was written: it is of the time before."""
+        return self._lanes[number].shifted_us
+
+    @staticmethod
+    def _untaken(lane: _Lane) -> _Drawn:
+        """Undo the batch under way: its number and those of its entries are free, and what it counts counts anew."""
+        frozen, drawn = lane.frozen, lane.drawn
+        assert frozen is not None
+        assert drawn is not None
+        lane.number, lane.entries = lane.number - 1, lane.entries - len(frozen.entries)
+        lane.totals.subtract({_name(key): count for key, count in drawn.counts.items()})
+        lane.recount = True
+        lane.frozen, lane.drawn = None, None
+        return drawn
 
     def _keep(self, lane: int, batch: Batch) -> None:
         kept = _Kept(time.monotonic(), lane, batch)
@@ -228,10 +252,11 @@ class Outbox:
         items, lane.waiting = lane.waiting[:BATCH_CAPTURES], lane.waiting[BATCH_CAPTURES:]
         counts, lane.counts = lane.counts, Counter()
         gaps, lane.gaps = lane.gaps, {}
+        before = counts.copy()
         lines = self._lines(number, items, counts, gaps)
         for key in [key for key in counts if key.counter != "eligible"]:
             counts[key._replace(counter="eligible")] += counts[key]
-        lane.drawn = _Drawn(items, counts, gaps)
+        lane.drawn, lane.shifted_us = _Drawn(items, counts, gaps, before), 0
         entries = tuple(_entries(lines))
         lane.number, lane.entries = lane.number + 1, lane.entries + len(entries)
         return Batch(

@@ -29,7 +29,7 @@ from gnomon.metrics import ENDS, Tally
 from gnomon.outbox import Outbox
 from gnomon.pressure import Pressure
 from gnomon.readiness import MOST_EXCEPTIONS
-from gnomon.scripts import BEAT, LEAVE, MARK_UNREADY
+from gnomon.scripts import BEAT, BEAT_LIFETIME_MS, LEAVE, MARK_UNREADY
 from gnomon.settings import ClientSettings
 from gnomon.tap import WakeUp
 
@@ -37,7 +37,6 @@ log = logging.getLogger("gnomon")
 
 GATHER_S: Final = 0.02  # how long the first capture waits for others to be packed with
 BEAT_S: Final = 0.25
-BEAT_LIFETIME_MS: Final = 10_000  # a process unheard of for so long holds nobody back: longer than a Redis restart
 FORGOT_LIFETIME_MS: Final = 3_600_000  # by then a lane was drained
 LONGEST_BACKOFF_S: Final = 1.0
 EXIT_DEADLINE_S: Final = 2.0
@@ -366,7 +365,8 @@ class Publisher(WakeUp):
         return msgspec.json.encode({name: counts[name] for name in ("eligible", *ENDS) if name in counts}).decode()
 
     def _publish(self) -> None:
-        self._appender.publish(self._lowest)
+        if not self._appender.publish(self._lowest):
+            self.look()  # at the time, above all
 
     def _published(self) -> bool:
         return self._idle and self._buffer.idle

@@ -8,6 +8,9 @@ from typing import Final
 
 MOST_GAPS: Final = 10_000  # of one lane that nobody has taken yet; beyond, all its users are in a gap
 ENTRY_BYTES: Final = 128  # what an entry takes beside its payload (docs/backpressure.md)
+BEAT_LIFETIME_MS: Final = 10_000  # a process unheard of for so long holds nobody back: longer than a Redis restart
+SET_BACK_MS: Final = 3_000  # clocks of Redis and a sender that are apart by more were set: an answer takes at most 2 s
+SET_FORWARD_MS: Final = 6_000  # in this direction, how long the question was under way is in it
 
 # Sets what lies in a lane; what lies in all of them is the sum at any moment.
 _STOCKED: Final = """
@@ -21,35 +24,38 @@ end
 
 # KEYS stream, state, sender, scheduled, senders, queue, gaps, users, stock, oldest · ARGV batch number, the lane's byte
 # cap, watermark, hint lifetime ms, sender lifetime ms, hint ("" for none), producer, clock error µs, captures, number
-# of the first entry, entries, gaps, lane, byte cap of all lanes (a cap of 0 is none), then user digest, captures and
-# payload of each entry, then digest and µs of each gap, then counter and value pairs: all that this producer ever
-# counted there, so that nothing is forgotten with Redis or counted twice.
-# Returns "full", "repeated", "appended" or "hinted".
+# of the first entry, entries, gaps, lane, byte cap of all lanes (a cap of 0 is none), the producer's time, ms (0:
+# whatever it is), then user digest, captures and payload of each entry, then digest and µs of each gap, then counter
+# and value pairs: all that this producer ever counted there, so that nothing is forgotten with Redis or counted twice.
+# Returns "misaligned" where the clock was set since the producer asked: its stamps are of another time. Else "full",
+# "repeated", "appended" or "hinted".
 APPEND: Final = (
     _STOCKED
-    + f"local most_gaps, entry_bytes = {MOST_GAPS}, {ENTRY_BYTES}"
+    + f"local most_gaps, entry_bytes, behind, before = {MOST_GAPS}, {ENTRY_BYTES}, {SET_BACK_MS}, {SET_FORWARD_MS}"
     + """
 local number = tonumber(ARGV[1])
 if number <= tonumber(redis.call('HGET', KEYS[3], 'batch') or '0') then return 'repeated' end
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local told = tonumber(ARGV[15])
+if told > 0 and (told - now > behind or now - told > before) then return 'misaligned' end
 local state = redis.call('HMGET', KEYS[2], 'appended', 'trimmed', 'captured')
 local appended, trimmed, captured = tonumber(state[1] or '0'), tonumber(state[2] or '0'), tonumber(state[3] or '0')
 local entries, gaps = tonumber(ARGV[11]), tonumber(ARGV[12])
 local size, cap, total_cap = entry_bytes * entries, tonumber(ARGV[2]), tonumber(ARGV[14])
-for i = 0, entries - 1 do size = size + #ARGV[17 + 3 * i] end
+for i = 0, entries - 1 do size = size + #ARGV[18 + 3 * i] end
 if entries > 0 then
   if cap > 0 and appended - trimmed + size > cap then return 'full' end
   local total = tonumber(redis.call('HGET', KEYS[9], 'total') or '0')
   if total_cap > 0 and total + size > total_cap then return 'full' end
 end
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 for i = 0, entries - 1 do
-  local payload = ARGV[17 + 3 * i]
+  local payload = ARGV[18 + 3 * i]
   appended = appended + entry_bytes + #payload
-  redis.call('XADD', KEYS[1], '*', 'u', ARGV[15 + 3 * i], 'n', ARGV[16 + 3 * i], 'w', ARGV[3],
+  redis.call('XADD', KEYS[1], '*', 'u', ARGV[16 + 3 * i], 'n', ARGV[17 + 3 * i], 'w', ARGV[3],
              'e', ARGV[8], 'b', string.format('%.0f', appended),
              's', ARGV[7] .. ':' .. string.format('%.0f', ARGV[10] + i), 'p', payload)
-  redis.call('ZADD', KEYS[8], now, ARGV[15 + 3 * i])
+  redis.call('ZADD', KEYS[8], now, ARGV[16 + 3 * i])
 end
 if entries > 0 then
   stocked(KEYS[9], ARGV[13], math.max(0, appended - trimmed))
@@ -58,7 +64,7 @@ if entries > 0 then
   if number % 64 == 0 then redis.call('ZREMRANGEBYSCORE', KEYS[8], '-inf', now - 3600000) end
 end
 local room = gaps > 0 and most_gaps - redis.call('HLEN', KEYS[7])
-for i = 15 + 3 * entries, 13 + 3 * entries + 2 * gaps, 2 do
+for i = 16 + 3 * entries, 14 + 3 * entries + 2 * gaps, 2 do
   local digest = ARGV[i]
   local since = redis.call('HGET', KEYS[7], digest)
   if not since and room <= 0 then
@@ -71,7 +77,7 @@ end
 redis.call('HSET', KEYS[2], 'appended', string.format('%.0f', appended),
            'captured', string.format('%.0f', captured + tonumber(ARGV[9])))
 redis.call('HSET', KEYS[3], 'batch', ARGV[1], 'entries', string.format('%.0f', ARGV[10] + entries - 1),
-           unpack(ARGV, 15 + 3 * entries + 2 * gaps))
+           unpack(ARGV, 16 + 3 * entries + 2 * gaps))
 redis.call('PEXPIRE', KEYS[3], ARGV[5])
 redis.call('ZADD', KEYS[5], string.format('%.0f', now * 1000 + number % 1000), ARGV[7])
 if number % 64 == 0 then redis.call('ZREMRANGEBYSCORE', KEYS[5], '-inf', (now - tonumber(ARGV[5])) * 1000) end
@@ -86,12 +92,16 @@ return 'appended'
 # KEYS own heartbeat, producers, watermarks, flags, readiness, unready, dead, metrics, pressure, stock, oldest · ARGV
 # producer ("" to only look), lifetime ms, watermark µs, versions known of flags, readiness and unready, number of this
 # beat, metrics, then metric and increment pairs, then field and value pairs of the heartbeat. A producer unheard of is
-# moved to the dead, with what it said last; one that is heard of again comes back from there. Returns the server's time
-# (s, µs), the lowest live watermark ("" for none), version and document of the flags, of the readiness, and version and
+# moved to the dead, with what it said last; one that is heard of again comes back from there. Nobody lives for longer
+# because the clock was set back. Returns the server's time (s, µs), the lowest live watermark ("" for none, 0 where one
+# is of a time before the clock was set back: it promises nothing), version and document of the flags, of the readiness,
+# and version and
 # fields of the exceptions; a document is "" where its version is known. Then of the last step of shedding: when, below
 # which place users are shed, the cap it found, the bytes that lay there, and the lag, ms; the bytes that lie in the
 # lanes now; and when the oldest entry was appended, ms ("" for none).
-BEAT: Final = """
+BEAT: Final = (
+    f"local lifetime, behind = {BEAT_LIFETIME_MS}, {SET_BACK_MS}"
+    """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 if ARGV[1] ~= '' then
@@ -105,6 +115,9 @@ if ARGV[1] ~= '' then
   end
   redis.call('HSET', KEYS[1], 'beat', ARGV[7], unpack(ARGV, pairs_end + 1))
   redis.call('PEXPIRE', KEYS[1], 6 * tonumber(ARGV[2]))
+end
+for _, longer in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], now + lifetime + behind, '+inf')) do
+  redis.call('ZADD', KEYS[2], now + lifetime, longer)
 end
 for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
   local own = string.sub(KEYS[4], 1, -6) .. 'producer:' .. dead
@@ -129,6 +142,8 @@ local unready_version, unready = redis.pcall('HGET', KEYS[6], 'version') or '0',
 if type(unready_version) == 'table' then unready_version, unready = '-1', {'*', '0'}
 elseif unready_version ~= ARGV[6] then unready = redis.call('HGETALL', KEYS[6]) end
 local lowest = redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
+local highest = redis.call('ZREVRANGE', KEYS[3], 0, 0, 'WITHSCORES')
+if highest[2] and tonumber(highest[2]) > (now + behind) * 1000 then lowest[2] = '0' end
 local step = redis.pcall('HMGET', KEYS[9], 'at', 'below', 'cap_bytes', 'size_bytes', 'lag_ms')
 if step.err then step = {'0', '0', '0', '0', '0'} end
 local stock = redis.call('HGET', KEYS[10], 'total')
@@ -136,6 +151,7 @@ local oldest = redis.call('ZRANGE', KEYS[11], 0, 0, 'WITHSCORES')
 return {time[1], time[2], lowest[2] or '', flags_version, flags, ready_version, readiness, unready_version, unready,
         step, stock, oldest[2] or ''}
 """
+)
 
 # KEYS pressure · ARGV when the last step was taken (0: never), below which place users are shed from now on, cap, bytes
 # in the lanes, lag ms, the cap that was set. Returns 1; 0 where somebody else was faster.

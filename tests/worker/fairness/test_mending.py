@@ -143,6 +143,14 @@ def test_users_are_not_remembered_without_end(monkeypatch):
     assert len(mender._failed) <= 3
 
 
+def test_a_gap_is_closed_by_the_clock_as_it_is_then():
+    """It may have been set since it was last asked: what was captured before the repair must not seem to come after."""
+    mender = Mender(Data(False, True), lambda: NOW, lambda: NOW + 3_600_000_000)
+    found = mender.mend("ann", LOST, START, Kept())
+    assert found.standing.closed_us == NOW + 3_600_000_000
+    assert found.verified_us <= NOW
+
+
 # --- within a user's job
 
 
