@@ -12,6 +12,7 @@ import msgspec
 from gnomon.budget import HourlyBudget
 from gnomon.buffer import Buffer, CounterKey
 from gnomon.calling import current_call
+from gnomon.counting import Counting, answers
 from gnomon.flags import LONGEST_USER
 from gnomon.hashing import sampled
 from gnomon.live_call import ENVELOPE_BYTES, LiveCall, Scribe, capture_id
@@ -29,9 +30,6 @@ log = logging.getLogger("gnomon")
 
 FIRST_FLAGS_S: Final = 0.25  # the first write of a process waits so long for flags that were never read
 
-#: flag → what it switches on, in the words that developers look for
-_SERVICES: Final = {"enhanced_memory_enabled": "memory service", "enhanced_chat_client_enabled": "chat client"}
-
 
 class NullTap:
     """Captures nothing and serves legacy: no Redis is configured, or capture is off."""
@@ -45,7 +43,7 @@ class NullTap:
         return None
 
     def _count_uncaptured(self, binding: "Binding") -> None:
-        self.tally.add("legacy_calls", *_answers(binding))
+        self.tally.add("legacy_calls", *answers(binding))
 
     def returned(self, live: LiveCall, value: Any) -> None:
         """Take what legacy alone returned."""
@@ -84,7 +82,7 @@ class Tap(NullTap):
         self._largest = settings.capture_bytes
         self._whole: set[str] = set()  # operations of which every call is captured
         self._budget = HourlyBudget(settings.generate_budget)
-        self._told_minute: dict[str, int] = {}
+        self._counting = Counting(tally)
         self._closed = False
 
     def close(self) -> None:
@@ -273,44 +271,13 @@ class Tap(NullTap):
     def finish(self, live: LiveCall, answer: Outcome) -> None:
         """Count and capture what each side did."""
         try:
-            self._count_outcomes(live, answer)
+            self._counting.count(live, answer)
             if live.binding.kind is Kind.WRITE:
                 self._see_to_both(live)
             if live.captured:
                 self._keep(live, answer)
         except Exception as error:  # the live call must not notice
             self._lose(live, error)
-
-    def _count_outcomes(self, live: LiveCall, answer: Outcome) -> None:
-        kind = live.binding.kind
-        for outcome in live.asked:
-            if outcome.asked:
-                failed = outcome.error is not None
-                self.tally.side(live.binding.name, outcome.system, outcome.duration_us, failed=failed)
-            if outcome.system is System.ENHANCED and outcome.reason is not None:
-                self._count_failure(outcome, kind)
-        if kind is not Kind.WRITE:
-            self.tally.add("answers", f"answers|{answer.system}")
-        if answer.system is System.ENHANCED:
-            self._tell(live)
-
-    def _count_failure(self, outcome: Outcome, kind: Kind) -> None:
-        if outcome.asked:
-            self.tally.add("errors", f"error|{_kind_of(outcome)}")
-        if kind is Kind.WRITE:
-            self.tally.add("missed_writes", f"missed_write|{outcome.reason}")
-        elif not outcome.interrupted:
-            self.tally.add("fallbacks", f"fallback|{outcome.reason}")
-
-    def _tell(self, live: LiveCall) -> None:
-        """Say that enhanced answers: for people who look for it in the log. Each operation once a minute."""
-        minute = time.monotonic_ns() // 60_000_000_000
-        level = logging.DEBUG if self._told_minute.get(live.binding.name) == minute else logging.INFO
-        self._told_minute[live.binding.name] = minute
-        if log.isEnabledFor(level):
-            what = _SERVICES.get(live.binding.flag or "", live.binding.name)
-            fields = {"event": "gnomon.using_enhanced", "operation": live.binding.name, "phase": str(live.phase)}
-            log.log(level, "using enhanced %s operation=%s phase=%s", what, *list(fields.values())[1:], extra=fields)
 
     def _see_to_both(self, live: LiveCall) -> None:
         """Serve from legacy whoever has a write that enhanced lacks, until the worker has replayed it."""
@@ -354,7 +321,7 @@ class Tap(NullTap):
     def _drop(self, live: LiveCall, counter: str, *, called: bool = True) -> None:
         if live.alone and called:  # nobody else counts it
             self.tally.side(live.binding.name, "legacy", (time.monotonic_ns() - live.started_ns) // 1_000)
-            self.tally.add(*_answers(live.binding))
+            self.tally.add(*answers(live.binding))
         if live.binding.kind is Kind.WRITE:
             self._miss(live)
         self._buffer.abandon(live)
@@ -396,13 +363,3 @@ class WakeUp:
 
     def await_answer(self, timeout_s: float) -> None:
         """Wait until Redis was asked for the first time."""
-
-
-def _answers(binding: "Binding") -> tuple[str, ...]:
-    return () if binding.kind is Kind.WRITE else ("answers",)
-
-
-def _kind_of(outcome: Outcome) -> str:
-    if outcome.reason in {"timeout", "invalid"}:
-        return str(outcome.reason)
-    return type(outcome.error).__name__
