@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from gnomon.errors import ConfigurationError
-from gnomon.settings import NAMESPACE_EXPECTED, REDIS_EXPECTED, namespace, redacted, redis_url
+from gnomon.settings import MOST_LANES, NAMESPACE_EXPECTED, REDIS_EXPECTED, namespace, redacted, redis_url
 from ledger import LedgerError, database_url
 from worker.expiry import EXPIRE_AFTER_S
 from worker.failures import ANSWER_BYTES
@@ -29,7 +29,9 @@ class WorkerSettings(BaseSettings):
     database_url: SecretStr = Field(description="the ledger: sqlite:///FILE or postgresql://…")
     operations: str = Field("gnomon_memory.operations", description="modules that register operations, by comma")
     namespace: str = Field("default", description="keeps several migrations apart on one Redis")
-    lanes: int = Field(64, ge=1, le=4096, description="ordered streams; the same for every process of a namespace")
+    lanes: int = Field(
+        64, ge=1, le=MOST_LANES, description="ordered streams; the same for every process of a namespace"
+    )
     concurrency: int = Field(
         default_factory=lambda: os.cpu_count() or 1, ge=1, description="worker processes on this host"
     )

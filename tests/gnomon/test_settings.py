@@ -11,7 +11,9 @@ from gnomon.settings import ClientSettings, redacted
     [
         ("GNOMON_REDIS_URL", "localhost:6379", "redis://HOST:PORT/DB"),
         ("GNOMON_REDIS_URL", "redis://:secret@host:notaport", "redis://HOST:PORT/DB"),
-        ("GNOMON_LANES", "none", "a whole number above 0"),
+        ("GNOMON_LANES", "none", "a whole number from 1 to 4,096"),
+        ("GNOMON_LANES", "1" + 26 * "0", "a whole number from 1 to 4,096"),
+        ("GNOMON_LANE_BYTES", "9007199254740992", "below 2**53"),
         ("GNOMON_SAMPLE", "1.5", "a number from 0 to 1"),
         ("GNOMON_SAMPLE", "nan", "a number from 0 to 1"),
         ("GNOMON_CAPTURE", "maybe", "on or off"),

@@ -13,6 +13,7 @@ from gnomon.errors import ConfigurationError
 REDIS_SCHEMES: Final = ("redis", "rediss", "unix")
 REDIS_EXPECTED: Final = "redis://HOST:PORT/DB, rediss://… or unix:///PATH"
 NAMESPACE_EXPECTED: Final = "letters, digits, dots, dashes and underscores"
+MOST_LANES: Final = 4_096  # each is a stream with keys of its own, and is looked at by every sweep
 TRUE: Final = frozenset({"1", "true", "yes", "on"})
 FALSE: Final = frozenset({"0", "false", "no", "off"})
 
@@ -110,18 +111,22 @@ def _seconds(text: str) -> float:
     return float(text)
 
 
-def _count(text: str) -> int:
-    if int(text) < 1:
+def _count(text: str, most: int = 2**53 - 1) -> int:
+    if not 1 <= int(text) <= most:
         raise ValueError(text)
     return int(text)
 
 
-_WHOLE: Final = (_count, "a whole number above 0")
+def _lanes(text: str) -> int:
+    return _count(text, MOST_LANES)
+
+
+_WHOLE: Final = (_count, "a whole number above 0, and below 2**53")  # beyond, Redis's scripts count no single bytes
 _PARSERS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "redis_url": (redis_url, REDIS_EXPECTED),
     "namespace": (namespace, NAMESPACE_EXPECTED),
     "capture": (_switch, "on or off"),
-    "lanes": _WHOLE,
+    "lanes": (_lanes, f"a whole number from 1 to {MOST_LANES:,}"),
     "build": (str, "a name"),
     "sample": (_share, "a number from 0 to 1"),
     "generate_budget": _WHOLE,
