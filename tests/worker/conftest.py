@@ -1,5 +1,6 @@
 """A tiny application under migration, the lanes it fills, and drains to empty them: all of it in this process."""
 
+import contextlib
 import shutil
 import threading
 from collections import Counter, defaultdict
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psycopg
@@ -19,6 +21,7 @@ from gnomon.keys import Keys
 from gnomon.scripts import APPEND, BEAT, LEAVE
 from ledger import Ledger
 from ledger.models import Base
+from tests.worker.processes import Worker, imported
 from worker import drain as draining
 from worker.drain import Drain
 from worker.lanes import LaneStore
@@ -398,3 +401,31 @@ def clean(server, keys, store) -> Callable[[], None]:
             assert int(appended or 0) == int(trimmed or 0)
 
     return check
+
+
+@pytest.fixture
+def make_application(valkey_url, ledger_url, tmp_path, monkeypatch) -> Iterator[Callable[..., ModuleType]]:
+    """Import an application by name and source, with these variables beside those that it cannot do without."""
+    usual = {
+        "GNOMON_REDIS_URL": valkey_url,
+        "GNOMON_DATABASE_URL": ledger_url,
+        "GNOMON_LANES": str(LANES),
+        "GNOMON_CONCURRENCY": "2",
+    }
+    with contextlib.ExitStack() as stack:
+        yield lambda name, source, **more: stack.enter_context(
+            imported(name, source, {**usual, **more}, tmp_path, monkeypatch)
+        )
+
+
+@pytest.fixture
+def start_worker(tmp_path) -> Iterator[Callable[[], Worker]]:
+    """Start a worker of the application that was made."""
+    with contextlib.ExitStack() as stack:
+
+        def start() -> Worker:
+            worker = Worker(tmp_path)
+            stack.callback(worker.kill)
+            return worker
+
+        yield start
