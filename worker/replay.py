@@ -176,16 +176,15 @@ class Replayer:
         return self._call(capture, binding, now_us)
 
     def _call(self, capture: Capture, binding: Binding, now_us: Callable[[], int]) -> Finding:
-        seen = _seen(capture)
-        if len(seen) > 1:
-            return _judged(capture, seen[System.LEGACY], seen[System.ENHANCED])
-        failure = None
-        if System.LEGACY in seen:
-            seen[System.ENHANCED], _, failure = self._enhanced(capture, binding)
-            _hold(write=False)
-        else:
-            seen[System.LEGACY] = self._legacy(capture, binding)
-        return _judged(capture, seen[System.LEGACY], seen[System.ENHANCED], failure=failure, replayed_us=now_us())
+        if capture.legacy is msgspec.UNSET:
+            enhanced = Observed.of(capture.enhanced)
+            return _judged(capture, self._legacy(capture, binding), enhanced, replayed_us=now_us())
+        legacy = Observed.of(capture.legacy)
+        if capture.enhanced is not msgspec.UNSET:
+            return _judged(capture, legacy, Observed.of(capture.enhanced))
+        enhanced, _, failure = self._enhanced(capture, binding)
+        _hold(write=False)
+        return _judged(capture, legacy, enhanced, failure=failure, replayed_us=now_us())
 
     def given_up(self, capture: Capture) -> Replayed:
         """Return what came of a capture whose replay was given up."""
