@@ -19,9 +19,9 @@ def fits(line: bytes) -> bool:
     """Tell from an answer's JSON whether it has few enough values and levels; a doubt says no."""
     if len(line) > 2 * MAX_ITEMS and line.count(b",") > MAX_ITEMS:  # no value but the last takes fewer than two bytes
         return False
-    brackets = line.translate(None, _NOT_BRACKETS)
-    if len(brackets) <= 2 * MAX_DEPTH:  # no deeper than there are pairs of them
+    if line.count(b"{") + line.count(b"[") <= MAX_DEPTH:  # no deeper than there are of them
         return True
+    brackets = line.translate(None, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH):
         if not brackets:
             return True

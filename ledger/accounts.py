@@ -20,7 +20,10 @@ from ledger.upsert import add_new, add_up, put
 NOBODY: Final = -1  # the cluster of what is lost: nobody knows whose calls those were
 LOST: Final = "gone with Redis"
 _NAMES: Final = (*FUNNEL, "done", "lost")
-# built once: every commit asks
+# built once: every commit asks, and whoever takes a lane
+_SEEN: Final = select(SenderRow.producer, SenderRow.read, SenderRow.missing).where(
+    SenderRow.lane == bindparam("lane_asked")
+)
 _KNOWN: Final = select(SenderRow.__table__).where(
     SenderRow.lane == bindparam("lane_asked"), SenderRow.producer.in_(bindparam("producers", expanding=True))
 )
@@ -96,8 +99,8 @@ def _account(row: RowMapping) -> SenderAccount:
 
 def senders(connection: Connection, lane: int) -> dict[str, Seen]:
     """Return which entries of each process were read."""
-    query = select(SenderRow.producer, SenderRow.read, SenderRow.missing).where(SenderRow.lane == lane)
-    return {row.producer: Seen(row.read, frozenset(row.missing)) for row in connection.execute(query)}
+    rows = connection.execute(_SEEN, {"lane_asked": lane})
+    return {row.producer: Seen(row.read, frozenset(row.missing)) for row in rows}
 
 
 def book_lost(connection: Connection, commit: LaneCommit) -> Counter[CallsKey]:

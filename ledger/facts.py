@@ -86,14 +86,15 @@ class KeptDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     @classmethod
     def of(cls, operation: str, difference: Difference) -> "KeptDifference":
         """Mask a difference of `operation` and give it its fingerprint."""
-        sides = {"legacy": difference.legacy, "enhanced": difference.enhanced}
+        legacy, enhanced = difference.legacy, difference.enhanced
         return cls(
             group=fingerprint(operation, difference),
             path=mask(difference.path),  # keys of metadata may be personal too
             kind=str(difference.kind),
             severity=difference.severity,
             explanation=explain(operation, difference),
-            **{side: mask(value) for side, value in sides.items() if value is not ABSENT},
+            legacy=msgspec.UNSET if legacy is ABSENT else mask(legacy),
+            enhanced=msgspec.UNSET if enhanced is ABSENT else mask(enhanced),
         )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 
 from ledger import accounts, parked, retention, schema
 from ledger import commit as committing
@@ -25,6 +25,21 @@ _STANDING: Final = (
     StandingRow.until_us,
     StandingRow.closed_us,
     StandingRow.reason,
+)
+# built once, as for a commit: building takes longer than carrying it out
+_TAKING: Final = (
+    update(LaneRow)
+    .where(LaneRow.lane == bindparam("lane_taken"))
+    .values(fence=LaneRow.fence + 1)
+    .returning(
+        LaneRow.fence,
+        LaneRow.read_ms,
+        LaneRow.read_seq,
+        LaneRow.cut_us,
+        LaneRow.cut_id,
+        LaneRow.standings,
+        LaneRow.retrying,
+    )
 )
 
 
@@ -56,21 +71,7 @@ class Ledger:
         """Take over a lane: every earlier holder can no longer commit."""
         with self._writing, answering(self._engine), self._engine.begin() as connection:
             add_new(connection, LaneRow, [{"lane": lane}])
-            taken = (
-                update(LaneRow)
-                .where(LaneRow.lane == lane)
-                .values(fence=LaneRow.fence + 1)
-                .returning(
-                    LaneRow.fence,
-                    LaneRow.read_ms,
-                    LaneRow.read_seq,
-                    LaneRow.cut_us,
-                    LaneRow.cut_id,
-                    LaneRow.standings,
-                    LaneRow.retrying,
-                )
-            )
-            row = connection.execute(taken).one()
+            row = connection.execute(_TAKING, {"lane_taken": lane}).one()
             seen = accounts.senders(connection, lane)
         position = Position((row.read_ms, row.read_seq), (row.cut_us, row.cut_id))
         return Hold(row.fence, position, row.standings, seen, row.retrying)

@@ -241,10 +241,10 @@ class Drain:
         return self._look
 
     def _wait(self, resting: Iterable[HeldLane]) -> None:
-        """Wait until a user is through, or until it is worth looking at a lane again that waits for a watermark."""
+        """Wait until a batch is through, few users are left, or a lane that waits for a watermark is worth a look."""
         moment = min((held.look_at for held in resting), default=float("inf"))
         patience_s = max(0.0, min(self._patience_s, moment - time.monotonic()))
-        if any(held.fanout.has_news for held in self._held.values() if held.replaying):
+        if any(held.fanout.is_through for held in self._held.values() if held.replaying):
             return
         if any(held.paused for held in self._held.values()):
             patience_s = min(patience_s, IDLE_S)

@@ -1,8 +1,9 @@
 """What lies in a lane: entries, each with captures of one user, and lines that are none, which are named."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from gnomon.errors import WireError
 from gnomon.readiness import EVERYBODY
@@ -18,8 +19,7 @@ _DIGEST_CHARS: Final = 16
 EntryId = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class LaneItem:
+class LaneItem(msgspec.Struct, frozen=True, gc=False):
     """One capture in its lane, or a line that is none (`capture` None) with the reason.
 
     `misplaced`: what the capture says of its place cannot be, so it is where it arrived.
@@ -32,8 +32,7 @@ class LaneItem:
     misplaced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LaneEntry:
+class LaneEntry(msgspec.Struct, frozen=True, gc=False):
     """One stream entry: captures of one user. `appended` counts the lane's bytes up to and with it.
 
     `sender` is who sent it, and its number among theirs; None where the entry does not say. `known`: it was read before

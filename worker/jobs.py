@@ -11,7 +11,7 @@ from typing import Final
 from gnomon.hashing import user_digest
 from gnomon.wire import Capture, Kind
 from ledger import Finding, Opening, PairedRuns, Standing
-from worker.attempts import Attempts, Care
+from worker.attempts import Care
 from worker.journal import Journal
 from worker.mending import Mended, Mender
 from worker.pairs import NO_PAIRS, NOTHING_AROUND, Around, Course, Pairs
@@ -50,6 +50,8 @@ class UserJob:
         self._journal = journal
         self._mender = mender
         self._care = care
+        # where attempts are counted; None where no process has died in this batch before
+        self._careful = care.attempts if care is not None and care.attempts.careful else None
         self._newest_us = newest_us
         self._made = time.monotonic()
         self._make_way = make_way
@@ -104,9 +106,7 @@ class UserJob:
     @property
     def _unguarded(self) -> bool:
         """Whether every target that its captures are for is asked as usual."""
-        captures = (due.item.capture for due in self._dues)
-        guards = [self._care.guards.of(capture) for capture in captures if capture is not None] if self._care else []
-        return all(guard is None or guard.is_closed for guard in guards)
+        return self._care is None or self._care.guards.are_closed(due.item.capture for due in self._dues)
 
     def _begin(self) -> None:
         self._began = None
@@ -148,11 +148,6 @@ class UserJob:
             if self._careful:
                 self._careful.count(capture.id)
             return self._replayed(due, capture) if self._mended(capture) else None
-
-    @property
-    def _careful(self) -> Attempts | None:
-        """Where attempts are counted; None where no process has died in this batch before."""
-        return self._care.attempts if self._care is not None and self._care.attempts.careful else None
 
     def _let_go(self) -> tuple[list[Finding], list[Opening]]:
         found, openings = (self._unkept, self._openings)
@@ -376,6 +371,11 @@ class Fanout:
         return bool(self._ended) or not (self._running or self._paused)
 
     @property
+    def is_through(self) -> bool:
+        """Whether nobody is left whom the next look would not find through, or waiting for a target."""
+        return self.has_news and len(self._ended) >= len(self._running)
+
+    @property
     def paused(self) -> bool:
         """Whether nothing runs, and what is left waits for a target to answer again."""
         return bool(self._paused) and not self._running
@@ -439,7 +439,12 @@ class Fanout:
     def _submit(self, job: UserJob) -> None:
         future = self._pool.submit(job)
         self._running[future] = job
-        future.add_done_callback(self._ended.append)
+        future.add_done_callback(self._note)
+
+    def _note(self, future: Future[list[Finding]]) -> None:
+        self._ended.append(future)
+        if self.is_through:
+            self._pool.tell()
 
     def cut_short(self) -> None:
         """Let the batch come to an end: what is queued never starts, what runs comes back after one capture more."""

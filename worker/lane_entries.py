@@ -7,9 +7,10 @@ may have been a write, and puts the whole lane in a gap.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from itertools import takewhile
 from typing import Final
+
+from msgspec.structs import replace
 
 from gnomon.readiness import EVERYBODY
 from ledger import Opening, Position, Seen, Sent

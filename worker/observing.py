@@ -3,7 +3,6 @@
 Nine answers of ten are the same to the byte on both sides, so a line is read only where somebody has to look into it.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -17,8 +16,7 @@ from worker.failures import GARBAGE, OVERSIZE
 _NO_ANSWER: Final = (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
+class Observed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What one side did: it returned `line`, or raised `exception`.
 
     `replayed`: by us, so a line that nobody can read is no answer.

@@ -61,9 +61,17 @@ class ReplayPool:
             self._queue.put(None)
 
     def await_news(self, timeout_s: float) -> None:
-        """Wait until some work has come to its end since this was last asked, or for so long."""
+        """Wait until there is news, or for so long.
+
+        It is news that somebody has told so (`tell`), and each end of a work that leaves fewer queued than there are
+        threads: any other needs nobody to look, and looking takes the processor from those that replay.
+        """
         self._news.wait(timeout_s)
         self._news.clear()
+
+    def tell(self) -> None:
+        """Say that there is news: nobody waits any longer."""
+        self._news.set()
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
@@ -99,7 +107,8 @@ class ReplayPool:
             future, work = taken
             if future.set_running_or_notify_cancel():
                 _settle(future, work)
-            self._news.set()
+            if self._queue.qsize() < self._threads:
+                self._news.set()
             if work.given_up:
                 return  # another has taken this one's place
 

@@ -6,7 +6,6 @@ that is verified; a read or generate call is `excluded: late`. What still cannot
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -58,7 +57,7 @@ class Retries:
 def _item(row: Retry) -> LaneItem:
     item = item_of(row.payload, (row.parked_us, row.name))
     # what cannot be read stays in the minute that it is counted in
-    return item if item.capture is not None else replace(item, order=(row.called_us, row.name))
+    return item if item.capture is not None else msgspec.structs.replace(item, order=(row.called_us, row.name))
 
 
 def _capture_id(item: LaneItem) -> str:

@@ -20,8 +20,7 @@ from worker.overlaps import Overlaps, Span, Writer, is_long, producer_of
 Unfair = Literal["", "concurrent", "superseded", "causal"]
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(msgspec.Struct, frozen=True, gc=False):
     """A capture to be dealt with.
 
     `late` when it arrived behind the cut, or from nowhere that can be; `unfair` says why comparing it would be, as far
@@ -109,7 +108,7 @@ def with_doubt(selection: Selection, known: Mapping[str, Sequence[Capture]], unt
         for user, writes in known.items()
     }
     marked = {
-        user: [replace(due, unfair="causal") if _reads_before(due, last.get(user, (0, ""))) else due for due in dues]
+        user: [_unfairly(due, "causal") if _reads_before(due, last.get(user, (0, ""))) else due for due in dues]
         for user, dues in selection.by_user.items()
     }
     return replace(selection, by_user=marked)
@@ -132,8 +131,12 @@ def _judged(due: Due, overlaps: Overlaps, now_us: int) -> Due:
     if capture is None or capture.kind is Kind.WRITE:
         return due
     if overlaps.concurrent(capture):
-        return replace(due, unfair="concurrent")
-    return replace(due, unfair="superseded") if is_replayed(capture) and overlaps.superseded(capture, now_us) else due
+        return _unfairly(due, "concurrent")
+    return _unfairly(due, "superseded") if is_replayed(capture) and overlaps.superseded(capture, now_us) else due
+
+
+def _unfairly(due: Due, reason: Unfair) -> Due:
+    return msgspec.structs.replace(due, unfair=reason)
 
 
 def is_replayed(capture: Capture) -> bool:

@@ -170,6 +170,27 @@ def test_a_batch_without_users_is_through_at_once(fanout):
     assert batch.collect() == []
 
 
+def test_the_end_of_a_batch_is_news_while_others_are_queued(replays, journal, stuck):
+    """Its last user's; those before it, while enough are queued, are found through at the next look."""
+    pool = ReplayPool(1)
+    batch, other = (Fanout(pool, replays, journal, Mender(None, int)) for _ in range(2))
+    began, second = threading.Event(), threading.Event()
+    replays.first["b1"] = lambda: (began.set(), second.wait(PATIENCE_S))
+    stuck("c1")
+    batch.start(users(dues("a1", user="a"), dues("b1", user="b")))
+    other.start(users(dues("c1", user="c"), dues("d1", user="d")))
+    assert began.wait(PATIENCE_S)
+    assert batch.has_news
+    assert not batch.is_through
+    pool.await_news(0.0)  # what was told while few were queued
+    second.set()
+    asked = time.monotonic()
+    pool.await_news(PATIENCE_S)
+    assert time.monotonic() - asked < PATIENCE_S
+    assert batch.is_through
+    pool.close()
+
+
 def test_each_batch_has_its_own_findings(fanout):
     """A second batch begins empty."""
     batch = fanout()

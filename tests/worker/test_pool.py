@@ -69,6 +69,22 @@ def test_what_comes_to_its_end_is_news(replays):
     assert not replays._news.is_set()
 
 
+def test_an_end_that_leaves_enough_queued_is_no_news(replays):
+    """Looking would take the processor from those that replay; somebody who has something to tell is heard."""
+    first, rest, began = threading.Event(), threading.Event(), threading.Event()
+    replays.submit(Work(lambda: first.wait(PATIENCE_S)))
+    replays.submit(Work(lambda: rest.wait(PATIENCE_S)))
+    replays.submit(Work(lambda: (began.set(), rest.wait(PATIENCE_S))))
+    for _ in range(2):
+        replays.submit(Work(lambda: rest.wait(PATIENCE_S)))
+    first.set()
+    assert began.wait(PATIENCE_S)  # its thread has decided about news before it took this
+    assert not replays._news.is_set()
+    replays.tell()
+    assert replays._news.is_set()
+    rest.set()
+
+
 def test_a_threads_event_loop_ends_with_it():
     """Nothing is left open."""
     loops = []

@@ -1,10 +1,9 @@
 """What of a lane may be replayed now: below the cut, in order of end, each capture once, late ones named."""
 
-from dataclasses import replace
-
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from gnomon.wire import Capture, Kind, Side
 from ledger import Position

@@ -330,6 +330,13 @@ class Guards:
         """Return who guards what a capture's replay asks; None where it asks nobody."""
         return self._by_operation.get(capture.op) if _asks_enhanced(capture) else None
 
+    def are_closed(self, captures: Iterable[Capture | None]) -> bool:
+        """Tell whether every target that replays of these captures ask is asked as usual."""
+        if all(guard.is_closed for guard in self._by_operation.values()):
+            return True
+        guards = [self.of(capture) for capture in captures if capture is not None]
+        return all(guard is None or guard.is_closed for guard in guards)
+
     def named(self, name: str) -> Guard | None:
         """Return a target's guard."""
         return next((guard for guard in self.all if guard.name == name), None)

@@ -131,7 +131,11 @@ class Binding:
         """Return arguments read from JSON in the types that the legacy callable declares, where it declares them."""
         if self._types is None:
             self._types = declared_types(self.legacy)
-        return {name: _converted(value, self._types.get(name, Any)) for name, value in args.items()}
+        types = self._types
+        return {
+            name: value if type(value) is types.get(name) else _converted(value, types.get(name, Any))
+            for name, value in args.items()
+        }
 
     def valid(self, value: Any) -> bool:
         """Tell whether what enhanced returned may take the place of what legacy would have."""

@@ -132,7 +132,8 @@ def decode(line: bytes) -> Capture:
         raise WireError(_why_unreadable(line)) from None
     if capture.v != VERSION:
         raise WireError("unknown_version")
-    if not all(side is msgspec.UNSET or side.whole for side in (capture.legacy, capture.enhanced)):
+    legacy, enhanced = capture.legacy, capture.enhanced
+    if not ((legacy is msgspec.UNSET or legacy.whole) and (enhanced is msgspec.UNSET or enhanced.whole)):
         raise WireError("malformed")
     return capture
 
