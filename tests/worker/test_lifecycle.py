@@ -11,23 +11,24 @@ import psutil
 import pytest
 
 from console.processes import WorkerProcess
-from tests.worker.test_process import application, captured, done, environment, eventually
+from tests.worker.processes import done, eventually
+from tests.worker.test_process import application, captured
 
 pytestmark = pytest.mark.slow
 
-__all__ = ["application", "environment"]  # fixtures
+__all__ = ["application"]  # a fixture
 LANES = range(4)
 
 
 @pytest.fixture
-def workers(environment, tmp_path):
+def workers(application, tmp_path):
     """Start workers, each with a folder of its own."""
     made: list[WorkerProcess] = []
 
     def start(**more: str) -> WorkerProcess:
         own = tmp_path / f"worker-{len(made)}"
         own.mkdir()
-        made.append(WorkerProcess({**environment, "GNOMON_WORKER_STATE": str(tmp_path), **more}, own / "worker.log"))
+        made.append(WorkerProcess({"GNOMON_WORKER_STATE": str(tmp_path), **more}, own / "worker.log"))
         return made[-1]
 
     yield start
