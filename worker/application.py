@@ -5,10 +5,11 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from gnomon.hints import DRAIN_TASK
-from worker import lifecycle
+from worker import broker, lifecycle
 
 log = structlog.get_logger()
 
+broker.use()
 app = Celery("gnomon")
 lifecycle.connect(app)
 app.config_from_object("worker.celeryconfig")

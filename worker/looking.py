@@ -151,7 +151,7 @@ class Lookout:
     def _ask(self) -> tuple[list[Any], dict[bytes, bytes]]:
         keys = self._keys
         shared = [keys.producers, keys.watermarks, keys.flags, keys.readiness, keys.unready, keys.dead, keys.metrics]
-        names = [keys.producer(""), *shared, keys.pressure, keys.stock, keys.oldest]
+        names = [keys.producer(""), *shared, keys.pressure, keys.stock, keys.oldest, keys.heard]
         args = ["", 0, 0, *self._known, 0, 0]
         while True:
             pipeline = self._redis.pipeline()  # of one moment: whom the watermark does not wait for is among the dead

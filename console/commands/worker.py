@@ -58,6 +58,7 @@ def worker(
     place.ledger().close()
     bind(load_operations(settings.operation_modules), settings).close()  # as each of its processes will
     arguments = ["worker", "--task-events", "--pool=prefork", f"--loglevel={log_level}", "--without-mingle"]
+    arguments += ["--without-gossip"]  # workers need nothing of each other: they meet in Redis
     arguments += ["--concurrency", str(concurrency or settings.concurrency)]
     if beat:
         schedule.parent.mkdir(parents=True, exist_ok=True)

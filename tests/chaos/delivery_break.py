@@ -2,12 +2,30 @@
 
 import random
 from collections.abc import Iterator
-
-import redis
+from typing import TYPE_CHECKING
 
 from tests.chaos.naming import fault
 from tests.chaos.rig import LANES
 from tests.chaos.trial import Trial, lasting
+
+# KEYS stream · ARGV seed, 1 where entries stay where they are as well. Returns how many were added again.
+REARRANGE = """
+local found = redis.call('XRANGE', KEYS[1], '-', '+')
+math.randomseed(tonumber(ARGV[1]))
+for i = #found, 2, -1 do
+  local other = math.random(i)
+  found[i], found[other] = found[other], found[i]
+end
+for _, entry in ipairs(found) do
+  if ARGV[2] == '0' then redis.call('XDEL', KEYS[1], entry[1]) end
+  redis.call('XADD', KEYS[1], '*', unpack(entry[2]))
+end
+return #found
+"""
+
+
+if TYPE_CHECKING:
+    import redis
 
 
 @fault("entries twice", "a copy of every entry that waits in a lane added behind it")
@@ -39,21 +57,7 @@ def _streams(trial: Trial) -> list[str]:
 
 def _rearrange(server: "redis.Redis", stream: str, chance: random.Random, *, keep: bool) -> int:
     """Add all entries of a lane again, in one go: no live process appends in between."""
-    with server.pipeline() as pipeline:
-        while True:
-            try:
-                pipeline.watch(stream)
-                found = pipeline.xrange(stream)
-                chance.shuffle(found)
-                pipeline.multi()
-                for raw, fields in found:
-                    if not keep:
-                        pipeline.xdel(stream, raw)
-                    pipeline.xadd(stream, fields)
-                pipeline.execute()
-            except redis.WatchError:
-                continue
-            return len(found)
+    return int(server.eval(REARRANGE, 1, stream, chance.randrange(2**31), int(keep)))
 
 
 @fault("hints doubled and dropped", "every drain hint sent three times, then none for a while, in turns")

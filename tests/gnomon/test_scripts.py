@@ -47,11 +47,11 @@ def beat(server):
 
     def run(producer="p", *, lifetime_ms=10_000, watermark=100, known=(0, 0, 0), number=1, counted=(), facts=("x", 1)):
         shared = [KEYS.producers, KEYS.watermarks, KEYS.flags, KEYS.readiness, KEYS.unready, KEYS.dead, KEYS.metrics]
-        shared += [KEYS.pressure, KEYS.stock, KEYS.oldest]
+        shared += [KEYS.pressure, KEYS.stock, KEYS.oldest, KEYS.heard]
         args = [producer, lifetime_ms, watermark, *known, number, len(counted)]
         for part in counted:
             args += part
-        return server.eval(BEAT, 11, KEYS.producer(producer), *shared, *args, *facts)
+        return server.eval(BEAT, 12, KEYS.producer(producer), *shared, *args, *facts)
 
     return run
 
@@ -225,6 +225,35 @@ def test_nobody_lives_for_an_hour_because_the_clock_was_set_back(beat, server):
     server.zadd(KEYS.producers, {"p": now_ms + 3_600_000})
     beat("q", watermark=100)
     assert server.zscore(KEYS.producers, "p") <= now_ms + 11_000
+
+
+def test_a_time_in_which_nobody_was_heard_counts_against_nobody(beat, server):
+    """Redis was frozen or full, or its clock was set: its first answer afterwards buries nobody, the next ones may."""
+    beat("p", watermark=70)
+    now_ms = int(server.time()[0]) * 1_000
+    server.set(KEYS.heard, now_ms - 60_000)
+    server.zadd(KEYS.producers, {"p": now_ms - 52_000})
+    assert beat("", watermark=0)[2] == b"70"
+    assert now_ms + 6_000 < server.zscore(KEYS.producers, "p") < now_ms + 20_000
+    server.zadd(KEYS.producers, {"p": now_ms - 1_000})
+    assert beat("", watermark=0)[2] == b""
+    assert server.hexists(KEYS.dead, "p")
+
+
+def test_nor_does_it_while_that_cannot_be_written_down(beat, server):
+    """A Redis that is full takes no beat; workers look all the same, and must: they make room."""
+    beat("p", watermark=70)
+    now_ms = int(server.time()[0]) * 1_000
+    server.set(KEYS.heard, now_ms - 60_000)
+    server.zadd(KEYS.producers, {"p": now_ms - 52_000})
+    server.config_set("maxmemory-policy", "noeviction")
+    server.config_set("maxmemory", 1)
+    try:
+        assert beat("", watermark=0)[2] == b"70"
+    finally:
+        server.config_set("maxmemory", 0)
+    assert beat("", watermark=0)[2] == b"70"
+    assert server.zscore(KEYS.producers, "p") > now_ms + 6_000
 
 
 def test_a_producer_unheard_of_is_moved_to_the_dead(beat, server):

@@ -246,8 +246,8 @@ class Producer:
         shared = [keys.producers, keys.watermarks, keys.flags, keys.readiness, keys.unready, keys.dead, keys.metrics]
         said = [part for fact in {"watermark": watermark, **facts}.items() for part in fact]
         args = [self.name, lifetime_ms, watermark, "", "", "", next(self._beats), 0, *said]
-        shared += [keys.pressure, keys.stock, keys.oldest]
-        self._server.eval(BEAT, 11, keys.producer(self.name), *shared, *args)
+        shared += [keys.pressure, keys.stock, keys.oldest, keys.heard]
+        self._server.eval(BEAT, 12, keys.producer(self.name), *shared, *args)
 
     def leave(self) -> None:
         keys = self._keys

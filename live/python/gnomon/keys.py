@@ -145,6 +145,11 @@ class Keys:
         return f"{{gnomon:{self.namespace}}}:oldest"
 
     @property
+    def heard(self) -> str:
+        """When anybody's beat or look was taken last, ms."""
+        return f"{{gnomon:{self.namespace}}}:heard"
+
+    @property
     def pressure(self) -> str:
         """A hash of the last step of shedding: when (`at`, ms), `below` which place users are shed, and its figures."""
         return f"{{gnomon:{self.namespace}}}:pressure"

@@ -340,7 +340,7 @@ class Publisher(WakeUp):
     def _beat_keys(self) -> list[str]:
         keys = self._keys
         shared = [keys.producers, keys.watermarks, keys.flags, keys.readiness, keys.unready, keys.dead, keys.metrics]
-        return [keys.producer(self.producer), *shared, *self.pressure.beat_keys]
+        return [keys.producer(self.producer), *shared, *self.pressure.beat_keys, keys.heard]
 
     def _beat_args(self, watermark: int, counted: dict[str, int]) -> list[str | int]:
         flags, standing = self._flags.stored, self._flags.standing

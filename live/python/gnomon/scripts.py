@@ -9,6 +9,7 @@ from typing import Final
 MOST_GAPS: Final = 10_000  # of one lane that nobody has taken yet; beyond, all its users are in a gap
 ENTRY_BYTES: Final = 128  # what an entry takes beside its payload (docs/backpressure.md)
 BEAT_LIFETIME_MS: Final = 10_000  # a process unheard of for so long holds nobody back: longer than a Redis restart
+UNHEARD_MS: Final = 5_000  # where Redis heard of nobody at all for longer, it was away: they beat four times a second
 SET_BACK_MS: Final = 3_000  # clocks of Redis and a sender that are apart by more were set: an answer takes at most 2 s
 SET_FORWARD_MS: Final = 6_000  # in this direction, how long the question was under way is in it
 
@@ -89,21 +90,32 @@ return 'appended'
 """
 )
 
-# KEYS own heartbeat, producers, watermarks, flags, readiness, unready, dead, metrics, pressure, stock, oldest · ARGV
-# producer ("" to only look), lifetime ms, watermark µs, versions known of flags, readiness and unready, number of this
-# beat, metrics, then metric and increment pairs, then field and value pairs of the heartbeat. A producer unheard of is
-# moved to the dead, with what it said last; one that is heard of again comes back from there. Nobody lives for longer
-# because the clock was set back. Returns the server's time (s, µs), the lowest live watermark ("" for none, 0 where one
-# is of a time before the clock was set back: it promises nothing), version and document of the flags, of the readiness,
-# and version and
-# fields of the exceptions; a document is "" where its version is known. Then of the last step of shedding: when, below
-# which place users are shed, the cap it found, the bytes that lay there, and the lag, ms; the bytes that lie in the
-# lanes now; and when the oldest entry was appended, ms ("" for none).
+# KEYS own heartbeat, producers, watermarks, flags, readiness, unready, dead, metrics, pressure, stock, oldest, heard
+# · ARGV producer ("" to only look), lifetime ms, watermark µs, versions known of flags, readiness and unready, number
+# of this beat, metrics, then metric and increment pairs, then field and value pairs of the heartbeat. A producer
+# unheard of is moved to the dead, with what it said last; one that is heard of again comes back from there. A time in
+# which Redis heard of nobody counts against nobody: it was frozen, full or unreachable, or its clock was set; not
+# even where that cannot be written down yet. Nor does anybody live for longer because the clock was set back. Returns
+# the server's time (s, µs), the lowest live watermark ("" for none, 0 where one is of a time before the clock was set
+# back: it promises nothing), version and document of the flags, of the readiness, and version and fields of the
+# exceptions; a document is "" where its version is known. Then of the last step of shedding: when, below which place
+# users are shed, the cap it found, the bytes that lay there, and the lag, ms; the bytes that lie in the lanes now;
+# and when the oldest entry was appended, ms ("" for none).
 BEAT: Final = (
-    f"local lifetime, behind = {BEAT_LIFETIME_MS}, {SET_BACK_MS}"
+    f"local lifetime, behind, unheard = {BEAT_LIFETIME_MS}, {SET_BACK_MS}, {UNHEARD_MS}"
     """
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local heard = redis.pcall('GET', KEYS[12])
+local silent = type(heard) == 'string' and now - (tonumber(heard) or now)
+local away = silent and silent > unheard and silent or 0
+if not silent or math.abs(silent) > 100 then
+  local noted = redis.pcall('SET', KEYS[12], now)
+  if away > 0 and not noted.err then
+    for _, name in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do redis.call('ZINCRBY', KEYS[2], away, name) end
+    away = 0
+  end
+end
 if ARGV[1] ~= '' then
   redis.call('ZADD', KEYS[2], now + tonumber(ARGV[2]), ARGV[1])
   redis.call('ZADD', KEYS[3], ARGV[3], ARGV[1])
@@ -119,7 +131,7 @@ end
 for _, longer in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], now + lifetime + behind, '+inf')) do
   redis.call('ZADD', KEYS[2], now + lifetime, longer)
 end
-for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
+for _, dead in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - away)) do
   local own = string.sub(KEYS[4], 1, -6) .. 'producer:' .. dead
   local said = redis.call('HMGET', own, 'host', 'pid', 'buffered')
   local low = redis.call('ZSCORE', KEYS[3], dead)

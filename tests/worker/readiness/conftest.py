@@ -100,8 +100,8 @@ class Process:
         shared = [keys.producers, keys.watermarks, keys.flags, keys.readiness, keys.unready, keys.dead, keys.metrics]
         facts = ["flags", self.flags, "readiness", self.readiness, "clock_error_us", 0]
         args = [self._name, lifetime_ms, self.watermark, -1, -1, -1, self._beats, 0, *facts]
-        shared += [keys.pressure, keys.stock, keys.oldest]
-        answer = self._server.eval(BEAT, 11, keys.producer(self._name), *shared, *args)
+        shared += [keys.pressure, keys.stock, keys.oldest, keys.heard]
+        answer = self._server.eval(BEAT, 12, keys.producer(self._name), *shared, *args)
         self.flags, self.readiness = int(answer[3]), int(answer[5])
 
     def know(self) -> None:
