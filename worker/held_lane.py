@@ -336,7 +336,8 @@ class HeldLane:
         while True:
             page = self.lanes.read(self.number, self.entries.last, READ_ENTRIES)
             self.entries.take(page.entries)
-            if len(page.entries) < READ_ENTRIES or self.entries.watermark - error_us >= moment_us:
+            promised = not self.entries.disordered and self.entries.watermark - error_us >= moment_us
+            if promised or len(page.entries) < READ_ENTRIES:
                 return page.gaps
 
     def regain(self) -> None:

@@ -8,6 +8,9 @@ from tests.chaos.naming import fault
 from tests.chaos.rig import LANES
 from tests.chaos.trial import Trial, lasting
 
+if TYPE_CHECKING:
+    import redis
+
 # KEYS stream · ARGV seed, 1 where entries stay where they are as well. Returns how many were added again.
 REARRANGE = """
 local found = redis.call('XRANGE', KEYS[1], '-', '+')
@@ -22,10 +25,6 @@ for _, entry in ipairs(found) do
 end
 return #found
 """
-
-
-if TYPE_CHECKING:
-    import redis
 
 
 @fault("entries twice", "a copy of every entry that waits in a lane added behind it")

@@ -9,7 +9,7 @@ from tests.chaos.books import PAUSE
 from tests.chaos.naming import fault
 from tests.chaos.processes import Worker
 from tests.chaos.rig import eventually, holder
-from tests.chaos.trial import Trial, killed
+from tests.chaos.trial import Trial, killed, slowing
 
 MORE_TRIES = 10  # a worker frozen between two batches has nothing to be fenced at
 
@@ -63,7 +63,7 @@ def _late(trial: Trial) -> Iterator[None]:
         with _frozen(frozen, trial) as held:
             assert eventually(lambda kept=held: not kept.items() & _leases(trial).items(), within_s=90)
             moment = rig.now_us()
-            assert eventually(lambda at=moment: rig.drained_us() >= at, within_s=180)
+            assert eventually(slowing(rig, lambda at=moment: rig.drained_us() >= at), within_s=180)
         fenced = eventually(lambda: len(frozen.events("drain.fenced")), within_s=1)
         if fenced and tried + 1 >= trial.size.times:
             break

@@ -113,7 +113,7 @@ class Runner:
         self.at_risk += Truth.of(self.rig.folder).in_last_second(trial.at_risk) if trial.at_risk else 0
         least = self._least()
         recovered = self._while_more_ends(
-            self._slowing(lambda: self.rig.drained_us() >= lifted_us and self._ended() >= least)
+            slowing(self.rig, lambda: self.rig.drained_us() >= lifted_us and self._ended() >= least)
         )
         recovered_s = time.monotonic() - lifted if recovered else float("nan")
         self._stop()
@@ -173,20 +173,6 @@ class Runner:
             if ended <= before:
                 return False
         return True
-
-    def _slowing(self, condition: Callable[[], bool]) -> Callable[[], bool]:
-        """Halve the traffic now and then while a condition does not hold: on a busy machine nobody could keep up."""
-        next_at = time.monotonic() + KEEP_UP_S
-
-        def held() -> bool:
-            nonlocal next_at
-            if time.monotonic() >= next_at:
-                next_at = time.monotonic() + KEEP_UP_S
-                for live in self.rig.alive:
-                    live.slow_down()
-            return condition()
-
-        return held
 
     def _ended(self) -> int:
         """Return how many calls have come to their end, as far as the ledger knows."""
@@ -284,6 +270,21 @@ class Runner:
             notes=trial.notes,
             violations=found,
         )
+
+
+def slowing(rig: Rig, condition: Callable[[], bool]) -> Callable[[], bool]:
+    """Halve the traffic now and then while a condition does not hold: on a busy machine nobody could keep up."""
+    next_at = time.monotonic() + KEEP_UP_S
+
+    def held() -> bool:
+        nonlocal next_at
+        if time.monotonic() >= next_at:
+            next_at = time.monotonic() + KEEP_UP_S
+            for live in rig.alive:
+                live.slow_down()
+        return condition()
+
+    return held
 
 
 def killed(trial: Trial, live: LiveProcess) -> None:

@@ -11,6 +11,7 @@ from gnomon.flags import StoredFlags
 from gnomon.scripts import STORE
 from gnomon.wire import Phase, Raised, Side
 from worker import drain as draining
+from worker import held_lane
 
 pytestmark = pytest.mark.slow
 
@@ -320,3 +321,28 @@ def test_where_a_lane_is_done_is_written_down(notes, make_drain, tape, server, k
     tape.append(tape.save(5, 6, 1), tape.read(7, 8, legacy=listed(1)))
     make_drain().run(tape.lane)
     assert int(server.hget(keys.lane(tape.lane).state, "done_us")) == tape.at(8)
+
+
+def test_a_shuffled_lane_is_read_to_its_end_before_anything_is_missed(
+    notes, make_drain, sums, tape, listed, hold, server, keys, monkeypatch
+):
+    """What lies behind the newest entries of their sender was sent before them: no promise bounds what is not read."""
+    monkeypatch.setattr(held_lane, "READ_ENTRIES", 4)
+    hold(1)
+    stream = keys.lane(tape.lane).stream
+
+    def shuffle(operation: str, **_: object) -> None:
+        if server.xlen(stream) > 1:
+            return
+        for ms in range(10, 34, 2):
+            tape.append(tape.read(ms, ms + 1, legacy=listed(1)), watermark=tape.now_us() + 1_000_000)
+        entries = server.xrange(stream)[1:]
+        server.xdel(stream, *(raw for raw, _ in entries))
+        for _, fields in entries[8:] + entries[:8]:
+            server.xadd(stream, fields)
+
+    notes.before = shuffle
+    tape.append(tape.read(5, 6, legacy=listed(1), **DUAL))
+    make_drain().run(tape.lane)
+    found = sums()
+    assert (found.outcomes, found.gaps) == (Counter(match=13), {})
