@@ -25,7 +25,7 @@ def _stopped(trial: Trial) -> Iterator[None]:
 
 @fault("PostgreSQL row locked", "the rows of all lanes locked by somebody else's transaction", store=Store.POSTGRES)
 def _row(trial: Trial) -> Iterator[None]:
-    _locked(trial, "SELECT * FROM lanes FOR UPDATE")
+    _locked(trial, "SELECT * FROM lanes ORDER BY lane FOR UPDATE")
     yield
 
 

@@ -290,7 +290,8 @@ class Publisher(WakeUp):
             return
         self._ask_the_time()  # a beat takes many times as long, and its answer is as much less certain
         sent_ns = time.monotonic_ns()
-        watermark = self._buffer.low_watermark(self._outbox.low)
+        # true also where others do not know yet how far off this clock may be: it may just have been set
+        watermark = self._buffer.low_watermark(self._outbox.low) - self._buffer.clock.told_error_us
         if self._telling is None:
             self._telling = self._tally.changes()
             self._beats += 1  # a beat whose answer was lost is repeated with its number, and counts once
