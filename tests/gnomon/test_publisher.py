@@ -411,3 +411,18 @@ def test_nothing_is_appended_by_a_clock_that_was_set(make, sync_pair, server, ca
     [sent] = [server.hgetall(name) for name in server.scan_iter("*:sender:*")]
     counted = {name.rpartition(b"|")[2]: int(count) for name, count in sent.items() if b"|" in name}
     assert counted == {b"eligible": 2, b"captured": 2}
+
+
+def test_a_watermark_is_true_however_far_off_the_clock_may_be(make, sync_pair, server, eventually):
+    """Others hear of a larger error later: until then a promise by this clock must not say too much."""
+    client = make()
+    sync_pair(client, "read")("ann")
+    assert client.flush(5)
+    publisher, clock = client._publisher, client._buffer.clock
+    clock._before.append((time.monotonic_ns(), 400_000.0))  # it was off by 0.4 s a moment ago
+    publisher.look()
+    beats = publisher._beats
+    assert eventually(lambda: publisher._beats > beats + 1)
+    seconds, micros = server.time()
+    told = server.zscore(KEYS.watermarks, publisher.producer)
+    assert told <= seconds * 1_000_000 + micros - 400_000
