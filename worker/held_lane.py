@@ -27,7 +27,17 @@ from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span
 from worker.pairs import Around, doubted, settled
 from worker.replay import COMPARED, superseded
 from worker.retries import Retries
-from worker.selection import Due, Selection, began_by, captures_of, last_writes, select, with_doubt, with_fairness
+from worker.selection import (
+    Due,
+    Selection,
+    began_by,
+    captures_of,
+    last_writes,
+    select,
+    with_doubt,
+    with_fairness,
+    with_step,
+)
 from worker.standings import LaneStandings, since_of
 from worker.unreadable import unreadable
 
@@ -188,7 +198,8 @@ class HeldLane:
             return self._begin_before(selection, before, look, newest_us)
         selection = select(old, self.position, FOREVER_US, limit=BATCH_CAPTURES)
         if selection.count:
-            self._start(selection, old, look, newest_us=newest_us, keeps=True)
+            promised_us = max(entry.watermark for entry in old) - look.error_us
+            self._start(with_step(selection, promised_us), old, look, newest_us=newest_us, keeps=True)
             return True
         if self.lanes.lookout.is_young():  # what it has forgotten may be sent again: it must find the cut where it was
             return False
@@ -336,8 +347,9 @@ class HeldLane:
         while True:
             page = self.lanes.read(self.number, self.entries.last, READ_ENTRIES)
             self.entries.take(page.entries)
-            promised = not self.entries.disordered and self.entries.watermark - error_us >= moment_us
-            if promised or len(page.entries) < READ_ENTRIES:
+            if len(page.entries) < READ_ENTRIES:
+                return page.gaps
+            if not self.entries.disordered and self.entries.watermark - error_us >= moment_us:
                 return page.gaps
 
     def regain(self) -> None:

@@ -114,6 +114,24 @@ def with_doubt(selection: Selection, known: Mapping[str, Sequence[Capture]], unt
     return replace(selection, by_user=marked)
 
 
+def with_step(selection: Selection, promised_us: int) -> Selection:
+    """Mark the reads and generate calls before which writes may be missing that come by another clock.
+
+    Redis's clock was set back: what live processes had not appended by then is moved along with it. Nothing of that
+    ended by `promised_us`.
+    """
+    marked = {
+        user: [_unfairly(due, "causal") if _reads_after(due, promised_us) else due for due in dues]
+        for user, dues in selection.by_user.items()
+    }
+    return replace(selection, by_user=marked)
+
+
+def _reads_after(due: Due, moment_us: int) -> bool:
+    capture = due.item.capture
+    return capture is not None and capture.kind is not Kind.WRITE and capture.end > moment_us
+
+
 def _reads_before(due: Due, moment: tuple[int, str]) -> bool:
     capture = due.item.capture
     return capture is not None and capture.kind is not Kind.WRITE and due.item.order < moment

@@ -119,8 +119,8 @@ class Buffer:
                 return None
             end = self.clock.now_us()
             held = self._writes.pop(live.number, None) is not None
-            if not held and live.started_ns < self.clock.shifted_ns:
-                live.start = self.clock.us_of(live.started_ns)
+            if live.started_ns < self.clock.shifted_ns:  # and a write in flight was moved along
+                live.start = (live.start if held else self.clock.us_of(live.started_ns)) - self.clock.unsure_us
             low = live.start if held else end
             self.captures += 1
             self.size_bytes += size_bytes
@@ -159,9 +159,10 @@ class Buffer:
         with self._lock:
             moved_us = self.clock.align(server_us, sent_ns, received_ns)
             if moved_us:
-                self._items = [item.shifted(moved_us) for item in self._items]
+                unsure_us = self.clock.unsure_us
+                self._items = [item.shifted(moved_us, unsure_us) for item in self._items]
                 self._items_low = min((item.low for item in self._items), default=None)
-                self._gaps = {key: since + moved_us for key, since in self._gaps.items()}
+                self._gaps = {key: since + moved_us - unsure_us for key, since in self._gaps.items()}
                 for live in self._writes.values():
                     live.start += moved_us
             return moved_us
@@ -209,9 +210,12 @@ class Buffer:
             self.clock.promised = True
             now = self.clock.now_us()
             self._let_go(now - WRITE_HOLDS_US)
-            lows = [live.start for live in self._writes.values()]
+            lows = [self._earliest(live) for live in self._writes.values()]
             lows += [low for low in (self._items_low, taken_low) if low is not None]
             return min([*lows, *self._gaps.values()], default=now)
+
+    def _earliest(self, live: LiveCall) -> int:
+        return live.start - (self.clock.unsure_us if live.started_ns < self.clock.shifted_ns else 0)
 
     def _let_go(self, limit: int) -> None:
         """Open the gap of a user whose write has been in flight for too long; what it captures in the end is late."""

@@ -28,6 +28,9 @@ class AlignedClock:
         self._before: list[tuple[int, float]] = []  # until when, ns, an error held: the larger the earlier
         self.promised = False  #: a watermark was told by it: from then on it is shifted only where it was set
         self.shifted_ns = 0  #: when it was shifted last, on the monotonic clock: what was stamped before is of no use
+        self.unsure_us = (
+            0  #: by how much, where others had stamped by the same clock: 0 when it had just learned the time
+        )
 
     @property
     def aligned(self) -> bool:
@@ -80,6 +83,7 @@ class AlignedClock:
         better = not self.promised and error_us < self._error_us
         if better or abs(moved_us) > error_us + self._error_us + STEP_US:
             self._error_us, self._offset_us, self.shifted_ns = error_us, offset_us, received_ns
+            self.unsure_us = abs(moved_us) if self.promised else 0
             self._last_us += moved_us
             return moved_us
         if error_us > self._error_us * _DECAY:

@@ -76,10 +76,14 @@ class Buffered(msgspec.Struct, frozen=True, eq=False, gc=False):
     serving: str
     recorded: bool
 
-    def shifted(self, by_us: int) -> "Buffered":
-        """Return it as it would have been stamped by a clock that was so much ahead; its call is moved along."""
-        self.live.start += by_us
-        return msgspec.structs.replace(self, end=self.end + by_us, low=self.low + by_us)
+    def shifted(self, by_us: int, unsure_us: int = 0) -> "Buffered":
+        """Return it as it would have been stamped by a clock that was so much ahead; its call is moved along.
+
+        `unsure_us`: how far off it may seem beside what others appended by the clock of before. It begins so much
+        earlier then, so that nobody takes it to have come before or after that.
+        """
+        self.live.start += by_us - unsure_us
+        return msgspec.structs.replace(self, end=self.end + by_us, low=self.low + by_us - unsure_us)
 
 
 class Scribe:

@@ -90,6 +90,7 @@ class _Lane:
     frozen: Batch | None = None
     drawn: "_Drawn | None" = None  # what it was made of
     shifted_us: int = 0  # by how much the clock has been shifted since
+    unsure_us: int = 0
     again: deque[Batch] = field(default_factory=deque)  # had arrived and was forgotten: before anything else
     totals: Counter[str] = field(default_factory=Counter)  # ever counted here
     recount: bool = False  # the next batch carries all of the totals
@@ -120,12 +121,13 @@ class Outbox:
             gaps = self._lanes[lane].gaps
             gaps[digest] = min(since, gaps.get(digest, since))
 
-    def shift(self, by_us: int) -> None:
-        """Move along, with the clock, what was stamped and is not written yet."""
+    def shift(self, by_us: int, unsure_us: int = 0) -> None:
+        """Move along, with the clock, what was stamped and is not written yet; `unsure_us` as for `Buffered`."""
         for lane in self._lanes.values():
-            lane.waiting = [item.shifted(by_us) for item in lane.waiting]
-            lane.gaps = {digest: since + by_us for digest, since in lane.gaps.items()}
+            lane.waiting = [item.shifted(by_us, unsure_us) for item in lane.waiting]
+            lane.gaps = {digest: since + by_us - unsure_us for digest, since in lane.gaps.items()}
             lane.shifted_us += by_us
+            lane.unsure_us += unsure_us
 
     def due(self) -> Iterator[tuple[int, Batch]]:
         """Yield each lane that has something to append, with its batch: the one that failed before, or a new one."""
@@ -178,9 +180,9 @@ class Outbox:
         lane = self._lanes[number]
         drawn = self._untaken(lane)
         lane.counts.update(drawn.before)
-        lane.waiting = [*(item.shifted(lane.shifted_us) for item in drawn.items), *lane.waiting]
+        lane.waiting = [*(item.shifted(lane.shifted_us, lane.unsure_us) for item in drawn.items), *lane.waiting]
         for digest, since in drawn.gaps.items():
-            since_us = since + lane.shifted_us
+            since_us = since + lane.shifted_us - lane.unsure_us
             lane.gaps[digest] = min(since_us, lane.gaps.get(digest, since_us))
 
     def shifted_us(self, number: int) -> int:
@@ -256,7 +258,8 @@ class Outbox:
         lines = self._lines(number, items, counts, gaps)
         for key in [key for key in counts if key.counter != "eligible"]:
             counts[key._replace(counter="eligible")] += counts[key]
-        lane.drawn, lane.shifted_us = _Drawn(items, counts, gaps, before), 0
+        lane.drawn = _Drawn(items, counts, gaps, before)
+        lane.shifted_us = lane.unsure_us = 0
         entries = tuple(_entries(lines))
         lane.number, lane.entries = lane.number + 1, lane.entries + len(entries)
         return Batch(

@@ -324,7 +324,7 @@ class Publisher(WakeUp):
         """Set the clock by Redis's; what is under way moves along where it was wrong."""
         server_us = int(answer[0]) * 1_000_000 + int(answer[1])
         if moved_us := self._buffer.align(server_us, sent_ns, received_ns):
-            self._outbox.shift(moved_us)
+            self._outbox.shift(moved_us, self._buffer.clock.unsure_us)
 
     def _take(self, documents: list[Any]) -> None:
         """Take in flags, readiness and exceptions, each a version and what is new."""
