@@ -222,7 +222,7 @@ def test_a_gap_begins_with_the_write_that_is_shed_and_is_told_once_it_was_made(
     assert client.flush(5)
     [(start_us, gaps_then, watermark)] = seen
     assert gaps_then == {}
-    assert before_us - client._buffer.clock.told_error_us < watermark <= start_us
+    assert before_us - 1_000_000 < watermark <= start_us  # less the error of its clock
     assert before_us < int(gaps()[user_digest("ann")]) <= start_us
 
 
