@@ -285,7 +285,8 @@ def test_all_lanes_together_are_capped_and_recover(make, sync_pair, funnel, serv
     assert (health.status, health.details["problems"]) == ("degraded", ["shedding"])
     assert health.details["lanes"]["shed_share"] == 1.0
     before = funnel()
-    assert before["eligible"] == before["captured"] + before["shed"]
+    full = before.get("publish_failed", 0)  # a loop may be faster than the daemon thread packs
+    assert before["eligible"] == before["captured"] + before["shed"] + full, before
     for lane in map(KEYS.lane, range(64)):
         server.delete(lane.stream, lane.state)
     server.delete(KEYS.stock, KEYS.oldest)
