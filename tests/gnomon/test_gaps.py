@@ -202,9 +202,10 @@ def test_a_long_write_is_let_go_and_told(make, sync_pair, gaps, server, eventual
     started = next(iter(client._buffer._writes.values())).start
 
     def watermark():
-        return server.zscore(KEYS.watermarks, client._publisher.producer) or 0
+        beat = server.hgetall(KEYS.producer(client._publisher.producer))
+        return int(beat[b"watermark"]) + int(beat[b"clock_error_us"]) if beat else 0
 
-    assert eventually(lambda: started - client._buffer.clock.told_error_us <= watermark() <= started)
+    assert eventually(lambda: watermark() == started)
     monkeypatch.setattr("gnomon.buffer.WRITE_HOLDS_US", 0)
     assert eventually(lambda: watermark() > started)
     assert gaps() == {ANN: started}

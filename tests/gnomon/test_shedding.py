@@ -214,7 +214,8 @@ def test_a_gap_begins_with_the_write_that_is_shed_and_is_told_once_it_was_made(
         start_us = client._buffer.clock.now_us()
         producer = client._publisher.producer
         eventually(lambda: server.zscore(KEYS.watermarks, producer) and client._publisher._beats > beats + 2)
-        seen.append((start_us, dict(gaps()), int(server.zscore(KEYS.watermarks, producer))))
+        beat = server.hgetall(KEYS.producer(producer))
+        seen.append((start_us, dict(gaps()), int(beat[b"watermark"]) + int(beat[b"clock_error_us"])))
 
     beats, before_us = client._publisher._beats, client._buffer.clock.now_us()
     write.legacy = legacy
@@ -222,7 +223,7 @@ def test_a_gap_begins_with_the_write_that_is_shed_and_is_told_once_it_was_made(
     assert client.flush(5)
     [(start_us, gaps_then, watermark)] = seen
     assert gaps_then == {}
-    assert before_us - 1_000_000 < watermark <= start_us  # less the error of its clock
+    assert before_us < watermark <= start_us
     assert before_us < int(gaps()[user_digest("ann")]) <= start_us
 
 
@@ -276,6 +277,7 @@ def test_all_lanes_together_are_capped_and_recover(make, sync_pair, funnel, serv
     def pile_up() -> bool:
         for user in USERS:
             read(user, item=os.urandom(150).hex())
+        assert client.flush(5)  # a loop is faster than the daemon thread packs: the buffer would be full
         return client._buffer.shedding.share == 1.0
 
     assert eventually(pile_up, 15)
@@ -285,8 +287,7 @@ def test_all_lanes_together_are_capped_and_recover(make, sync_pair, funnel, serv
     assert (health.status, health.details["problems"]) == ("degraded", ["shedding"])
     assert health.details["lanes"]["shed_share"] == 1.0
     before = funnel()
-    full = before.get("publish_failed", 0)  # a loop may be faster than the daemon thread packs
-    assert before["eligible"] == before["captured"] + before["shed"] + full, before
+    assert before["eligible"] == before["captured"] + before["shed"]
     for lane in map(KEYS.lane, range(64)):
         server.delete(lane.stream, lane.state)
     server.delete(KEYS.stock, KEYS.oldest)

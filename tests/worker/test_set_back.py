@@ -54,6 +54,16 @@ def set_back(server, keys, ledger):
 
 
 @pytest.fixture
+def old_lane(notes, client, set_back, keys):
+    """Let a write and a read wait in a lane, of before the clock was set back; give its number and stream."""
+    lane = lane_of("u1", len(LANES))
+    say(notes, "u1")
+    assert client.flush(5)
+    set_back()
+    return lane, keys.lane(lane).stream
+
+
+@pytest.fixture
 def drain_all(make_drain):
     def run() -> None:
         for lane in LANES:
@@ -179,14 +189,10 @@ def test_what_was_captured_while_the_clock_was_behind_comes_after_what_was_befor
 
 
 def test_a_copy_of_what_was_done_before_the_clock_was_set_back_counts_nothing(
-    notes, client, set_back, sums, make_drain, server, keys
+    notes, old_lane, sums, make_drain, server
 ):
     """It comes behind what waits, in the old time, and stays there when that is gone."""
-    lane = lane_of("u1", len(LANES))
-    stream = keys.lane(lane).stream
-    say(notes, "u1")
-    assert client.flush(5)
-    set_back()
+    lane, stream = old_lane
     for _, fields in server.xrange(stream):
         server.xadd(stream, fields)
     notes.end()
@@ -220,15 +226,9 @@ def test_what_redis_forgot_and_gets_again_is_found_where_it_was(
     clean()
 
 
-def test_what_was_not_promised_when_the_clock_was_set_back_is_not_compared(
-    notes, client, set_back, sums, make_drain, server, keys
-):
+def test_what_was_not_promised_when_the_clock_was_set_back_is_not_compared(notes, old_lane, sums, make_drain, server):
     """A write of another process, made before, may come by the new clock: no read of the last moment can be judged."""
-    lane = lane_of("u1", len(LANES))
-    stream = keys.lane(lane).stream
-    say(notes, "u1")
-    assert client.flush(5)
-    set_back()
+    lane, stream = old_lane
     [(raw_id, fields)] = server.xrange(stream)
     server.delete(stream)
     server.xadd(stream, {**fields, b"w": int(fields[b"w"]) - 2 * SECOND_US}, id=raw_id)

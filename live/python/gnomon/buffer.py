@@ -220,5 +220,5 @@ class Buffer:
     def _let_go(self, limit: int) -> None:
         """Open the gap of a user whose write has been in flight for too long; what it captures in the end is late."""
         for live in [live for live in self._writes.values() if live.start <= limit]:
-            self._gap(live.lane, live.user, live.start)
+            self._gap(live.lane, live.user, self._earliest(live))
             del self._writes[live.number]

@@ -28,9 +28,7 @@ class AlignedClock:
         self._before: list[tuple[int, float]] = []  # until when, ns, an error held: the larger the earlier
         self.promised = False  #: a watermark was told by it: from then on it is shifted only where it was set
         self.shifted_ns = 0  #: when it was shifted last, on the monotonic clock: what was stamped before is of no use
-        self.unsure_us = (
-            0  #: by how much, where others had stamped by the same clock: 0 when it had just learned the time
-        )
+        self.unsure_us = 0  #: by how much, where others had stamped by the clock of before
 
     @property
     def aligned(self) -> bool:

@@ -291,14 +291,15 @@ class Publisher(WakeUp):
         self._ask_the_time()  # a beat takes many times as long, and its answer is as much less certain
         sent_ns = time.monotonic_ns()
         # true also where others do not know yet how far off this clock may be: it may just have been set
-        watermark = self._buffer.low_watermark(self._outbox.low) - self._buffer.clock.told_error_us
+        error_us = self._buffer.clock.told_error_us
+        watermark = self._buffer.low_watermark(self._outbox.low) - error_us
         if self._telling is None:
             self._telling = self._tally.changes()
             self._beats += 1  # a beat whose answer was lost is repeated with its number, and counts once
         counted = self._telling
         self._beaten_ns = sent_ns
         try:
-            answer = self._beat(keys=self._beat_keys(), args=self._beat_args(watermark, counted))
+            answer = self._beat(keys=self._beat_keys(), args=self._beat_args(watermark, error_us, counted))
         except (redis.RedisError, OSError):
             self._beaten_ns = 0
             raise
@@ -343,7 +344,7 @@ class Publisher(WakeUp):
         shared = [keys.producers, keys.watermarks, keys.flags, keys.readiness, keys.unready, keys.dead, keys.metrics]
         return [keys.producer(self.producer), *shared, *self.pressure.beat_keys, keys.heard]
 
-    def _beat_args(self, watermark: int, counted: dict[str, int]) -> list[str | int]:
+    def _beat_args(self, watermark: int, error_us: int, counted: dict[str, int]) -> list[str | int]:
         flags, standing = self._flags.stored, self._flags.standing
         known = [flags.version, standing.shared.version, standing.exceptions_version]
         facts: dict[str, str | int] = {
@@ -353,7 +354,7 @@ class Publisher(WakeUp):
             "pid": self._pid,
             "host": self._host,
             "build": self._settings.build,
-            "clock_error_us": self._buffer.clock.told_error_us,
+            "clock_error_us": error_us,
             "buffered": self._buffer.captures,
             "killed": int(self._flags.killed),
             "funnel": self._funnel(),
