@@ -170,6 +170,11 @@ class Rig:
         return self.lives[-1]
 
     @property
+    def calling(self) -> bool:
+        """Whether anybody is making calls."""
+        return any(live.running for live in self.alive)
+
+    @property
     def alive(self) -> list[LiveProcess]:
         return [live for live in self.lives if not live.killed]
 

@@ -86,7 +86,7 @@ def run(rig: Rig, size: Size, *, seed: int, each: int, blow_every_s: float = 0) 
 
 
 def _wait(rig: Rig) -> list[str]:
-    while any(live.running for live in rig.alive):
+    while rig.calling:
         time.sleep(POLL_S)
     return []
 
@@ -95,7 +95,7 @@ def _fire(rig: Rig, size: Size, chance: random.Random, every_s: float) -> list[s
     """Break something, drawn by chance, every so many seconds for as long as calls are made; return what."""
     blows: list[str] = []
     names = [*LIVE, *OF_STORE[rig.spec.store]]
-    while any(live.running for live in rig.alive):
+    while rig.calling:
         if len(blows) % len(names) == 0:
             chance.shuffle(names)  # each once, then each once more in another order
         due = time.monotonic() + every_s
@@ -104,7 +104,7 @@ def _fire(rig: Rig, size: Size, chance: random.Random, every_s: float) -> list[s
         print(f"{time.strftime('%H:%M:%S')} {fault.name}", flush=True)
         with fault.inflicted(Trial(rig, fault, size)):
             rig.supervise()
-        while time.monotonic() < due and any(live.running for live in rig.alive):
+        while time.monotonic() < due and rig.calling:
             time.sleep(POLL_S)
     return blows
 

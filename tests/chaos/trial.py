@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from tests.chaos.checks import NOTHING, Account, Allowed, counted_twice, violations
 from tests.chaos.evidence import Evidence
@@ -85,6 +85,13 @@ class Trial:
     def hold(self, seconds: float | None = None) -> None:
         """Let traffic run into the fault for a while: that is the fault."""
         time.sleep(self.size.hold_s if seconds is None else seconds)
+
+    def brings(self, condition: Callable[[], Any], *, within_s: float) -> None:
+        """Wait for what traffic brings about, no longer than there is any: the planned calls of a soak come to an end.
+
+        Raises AssertionError where it goes on and does not.
+        """
+        assert eventually(lambda: condition() or not self.rig.calling, within_s=within_s)
 
 
 @dataclass(slots=True)

@@ -85,7 +85,7 @@ def test_what_is_stamped_before_redis_answers_is_in_its_time(make, sync_pair, ca
     """The first calls of a process on a host whose clock is wrong, also those under way meanwhile."""
     client = make()
     clock = client._buffer.clock
-    clock._offset_us += by_us
+    clock.offset_us += by_us
     pair = sync_pair(client, "write")
     seconds, _ = server.time()
     pair("ann", "first")

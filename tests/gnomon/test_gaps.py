@@ -8,6 +8,7 @@ import pytest
 
 from gnomon import call
 from gnomon.buffer import WRITE_HOLDS_US, Buffer
+from gnomon.clock import AlignedClock
 from gnomon.flags import LONGEST_USER
 from gnomon.hashing import lane_of, user_digest
 from gnomon.keys import Keys
@@ -23,27 +24,20 @@ ANN = user_digest("ann")
 # --- the buffer and its watermark
 
 
-class Clock:
+class Clock(AlignedClock):
     """An aligned clock that is set by hand."""
 
-    error_us = 0.0
-    shifted_ns = 0
-
-    def __init__(self) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__()
+        self.offset_us = 0
         self.now = 1_000_000
-
-    def now_us(self) -> int:
-        self.now += 1
-        return self.now
-
-    def at_us(self, _monotonic_ns: int) -> int:
-        return self.now
+        monkeypatch.setattr("time.monotonic_ns", lambda: self.now * 1_000)
 
 
 @pytest.fixture
-def buffer() -> Buffer:
+def buffer(monkeypatch) -> Buffer:
     made = Buffer(max_captures=3, max_bytes=1_000)
-    made.clock = Clock()
+    made.clock = Clock(monkeypatch)
     return made
 
 
@@ -67,7 +61,7 @@ def test_a_write_in_flight_holds_the_watermark(buffer):
     assert not buffer.writing
     taken = buffer.take()
     assert buffer.low_watermark(taken.items[0].low) == write.start
-    assert buffer.low_watermark(None) == buffer.clock.now
+    assert buffer.low_watermark(None) == buffer.clock.last_us
 
 
 def test_a_write_in_flight_for_too_long_opens_its_users_gap(buffer):
@@ -81,9 +75,9 @@ def test_a_write_in_flight_for_too_long_opens_its_users_gap(buffer):
     assert buffer.low_watermark(None) == write.start
     assert not buffer.writing
     assert buffer.take().gaps == {(write.lane, ANN): write.start}
-    assert buffer.low_watermark(None) == buffer.clock.now
+    assert buffer.low_watermark(None) == buffer.clock.last_us
     assert buffer.offer(write, 10, msgspec.UNSET) is True  # in the end it is captured after all, at its end
-    assert buffer.take().items[0].low == buffer.clock.now
+    assert buffer.take().items[0].low == buffer.clock.last_us
 
 
 def test_a_gap_begins_with_the_first_write_missed(buffer):
@@ -280,3 +274,29 @@ def test_many_gaps_reach_their_lanes(make, sync_pair, gaps, funnel):
     assert client.flush(5)
     assert set(gaps()) == {user_digest(user) for user in users}
     assert funnel() == {"eligible": 200, "oversize": 200}
+
+
+@pytest.mark.slow
+def test_a_gap_on_its_way_is_waited_for(make, sync_pair, gaps):
+    """It has left the buffer and is not told yet: a flush that said all was told would let a closing client lose it."""
+    client = make(GNOMON_CAPTURE_BYTES="600")
+    write = sync_pair(client, "write")
+    write("ann", item="x")
+    assert client.flush(5)
+    outbox, taken, go_on = client._publisher._outbox, threading.Event(), threading.Event()
+    put = outbox.put
+
+    def held_up(found) -> None:
+        put(found)
+        taken.set()
+        go_on.wait(10)
+
+    outbox.put = held_up
+    write("ann", item="x" * 600)
+    assert taken.wait(5)
+    try:
+        assert not client.flush(0.1)
+    finally:
+        go_on.set()
+    assert client.flush(5)
+    assert set(gaps()) == {ANN}

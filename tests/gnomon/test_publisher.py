@@ -397,8 +397,8 @@ def test_nothing_is_appended_by_a_clock_that_was_set(make, sync_pair, server, ca
     read("ann")
     assert client.flush(5)
     clock = client._buffer.clock
-    clock._offset_us += hours * 3_600_000_000
-    clock._last_us += hours * 3_600_000_000
+    clock.offset_us += hours * 3_600_000_000
+    clock.last_us += hours * 3_600_000_000
     client._publisher._beaten_ns = time.monotonic_ns()  # the append comes before the next look at the time
     read("ann")
     assert client.flush(5)

@@ -74,13 +74,13 @@ class Buffer:
         self._writes: dict[int, LiveCall] = {}  # in flight
         self._alone: defaultdict[str, Alone] = defaultdict(Alone)
         self._counted = 0  # of the items, those that are in there
-        self._numbers = itertools.count(1)
+        self.numbers = itertools.count(1)  #: of the captured calls of this process
         self.captures = 0  #: waiting here or taken and not yet acknowledged
         self.size_bytes = 0  #: of those
 
     def begin(self, live: LiveCall) -> None:
         """Number a call and stamp its start; a write keeps the watermark there until it is offered or abandoned."""
-        live.number = next(self._numbers)
+        live.number = next(self.numbers)
         if live.binding.writes:
             with self._lock:
                 live.start = self.clock.now_us()
@@ -109,18 +109,25 @@ class Buffer:
         serving: str = "legacy",
         *,
         recorded: bool = False,
+        ended_ns: int = 0,
     ) -> bool | None:
         """Stamp the end of a call and take it. None: refused for want of room; True: the first since last emptied.
 
-        End and place are given under one lock, so nothing that is still to come ends below the watermark.
+        End and place are given under one lock, so nothing that is still to come ends below the watermark. `ended_ns`
+        is when it ended, on the monotonic clock, where the caller knows; a watermark told since comes before it.
         """
+        clock = self.clock
         with self._lock:
             if self.captures >= self._max_captures or self.size_bytes + size_bytes > self._max_bytes:
                 return None
-            end = self.clock.now_us()
-            held = self._writes.pop(live.number, None) is not None
-            if live.started_ns < self.clock.shifted_ns:  # and a write in flight was moved along
-                live.start = (live.start if held else self.clock.us_of(live.started_ns)) - self.clock.unsure_us
+            # as `clock.now_us`, for the caller waits on every call that is made here
+            end = (ended_ns or time.monotonic_ns()) // 1_000 + clock.offset_us
+            if end <= clock.last_us:
+                end = clock.last_us + 1
+            clock.last_us = end
+            held = bool(self._writes) and self._writes.pop(live.number, None) is not None
+            if live.started_ns < clock.shifted_ns:  # and a write in flight was moved along
+                live.start = (live.start if held else clock.us_of(live.started_ns)) - clock.unsure_us
             low = live.start if held else end
             self.captures += 1
             self.size_bytes += size_bytes

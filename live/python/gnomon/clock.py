@@ -22,8 +22,8 @@ class AlignedClock:
     """
 
     def __init__(self) -> None:
-        self._offset_us = time.time_ns() // _NS - time.monotonic_ns() // _NS
-        self._last_us = 0
+        self.offset_us = time.time_ns() // _NS - time.monotonic_ns() // _NS  #: what a reading is added to
+        self.last_us = 0  #: what was stamped last
         self._error_us = float("inf")
         self._before: list[tuple[int, float]] = []  # until when, ns, an error held: the larger the earlier
         self.promised = False  #: a watermark was told by it: from then on it is shifted only where it was set
@@ -44,7 +44,7 @@ class AlignedClock:
         """
         now_ns = time.monotonic_ns()
         self._before = [held for held in self._before if now_ns - held[0] < REMEMBERED_NS]
-        return max(self._error_us, self._last_us - self.us_of(now_ns), *(error for _, error in self._before))
+        return max(self._error_us, self.last_us - self.us_of(now_ns), *(error for _, error in self._before))
 
     @property
     def told_error_us(self) -> int:
@@ -53,13 +53,12 @@ class AlignedClock:
 
     def us_of(self, monotonic_ns: int) -> int:
         """Return the time at a reading of the monotonic clock."""
-        return monotonic_ns // _NS + self._offset_us
+        return monotonic_ns // _NS + self.offset_us
 
     def now_us(self) -> int:
         """Return the time, later than every time returned before."""
-        now_us = time.monotonic_ns() // _NS + self._offset_us  # as `us_of`, and no call where each of them costs
-        self._last_us = now_us = now_us if now_us > self._last_us else self._last_us + 1
-        return now_us
+        self.last_us = max(self.us_of(time.monotonic_ns()), self.last_us + 1)
+        return self.last_us
 
     def at_us(self, monotonic_ns: int) -> int:
         """Return the time at a reading of the monotonic clock; without a lock, and not unlike others.
@@ -67,8 +66,7 @@ class AlignedClock:
         Never before what was stamped last: where the clock has just been set back, a read would seem to have begun
         before the write ended that its own thread had waited for.
         """
-        at_us = monotonic_ns // _NS + self._offset_us
-        return max(self._last_us, at_us)
+        return max(self.us_of(monotonic_ns), self.last_us)
 
     def align(self, server_us: int, sent_ns: int, received_ns: int) -> int:
         """Take in one reading of the server's clock, between two monotonic readings of ours.
@@ -77,17 +75,17 @@ class AlignedClock:
         """
         error_us = (received_ns - sent_ns) / 2 / _NS
         offset_us = server_us - (sent_ns + received_ns) // 2 // _NS
-        moved_us = offset_us - self._offset_us
+        moved_us = offset_us - self.offset_us
         better = not self.promised and error_us < self._error_us
         if better or abs(moved_us) > error_us + self._error_us + STEP_US:
-            self._error_us, self._offset_us, self.shifted_ns = error_us, offset_us, received_ns
+            self._error_us, self.offset_us, self.shifted_ns = error_us, offset_us, received_ns
             self.unsure_us = abs(moved_us) if self.promised else 0
-            self._last_us += moved_us
+            self.last_us += moved_us
             return moved_us
         if error_us > self._error_us * _DECAY:
             self._error_us *= _DECAY
             return 0
         was_off_us = max(self._error_us, abs(moved_us) + error_us)  # it may have drifted while nobody answered
         self._before = [held for held in self._before if held[1] > was_off_us] + [(received_ns, was_off_us)]
-        self._error_us, self._offset_us = error_us, offset_us
+        self._error_us, self.offset_us = error_us, offset_us
         return 0

@@ -367,11 +367,12 @@ class Publisher(WakeUp):
         return msgspec.json.encode({name: counts[name] for name in ("eligible", *ENDS) if name in counts}).decode()
 
     def _publish(self) -> None:
+        self._idle = False  # before the buffer is emptied: what was taken has not arrived
         if not self._appender.publish(self._lowest):
             self.look()  # at the time, above all
 
     def _published(self) -> bool:
-        return self._idle and self._buffer.idle
+        return self._buffer.idle and self._idle  # in this order: what has left the one is told by the other
 
     def _leave(self) -> None:
         keys = [self._keys.producer(self.producer), self._keys.producers, self._keys.watermarks]

@@ -4,10 +4,11 @@ Everything here runs on the caller's own thread, touches no network, and never r
 """
 
 import logging
-import time
+from time import monotonic_ns
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec import Raw
 
 from gnomon.budget import HourlyBudget
 from gnomon.buffer import Buffer, CounterKey
@@ -76,6 +77,8 @@ class Tap(NullTap):
         self._flags = flags
         self._buffer = buffer
         self._shedding = buffer.shedding
+        self._clock = buffer.clock
+        self._numbers = buffer.numbers
         self._wake = wake
         self._scribe = Scribe(settings)
         self._lanes = settings.lanes
@@ -128,8 +131,15 @@ class Tap(NullTap):
                 except NO_JSON_FORM:
                     live = self._begin(binding, args, kwargs)
                 else:
-                    live = LiveCall(binding, user, self._lanes, stored.epoch, stored.version, ordered)
-                    self._buffer.begin(live)
+                    if binding.writes:
+                        live = LiveCall(binding, user, self._lanes, stored.epoch, stored.version, ordered)
+                        self._buffer.begin(live)
+                    else:  # the same, for what holds no watermark
+                        clock, number, now_ns = self._clock, next(self._numbers), monotonic_ns()
+                        start = max(now_ns // 1_000 + clock.offset_us, clock.last_us)
+                        live = LiveCall(
+                            binding, user, self._lanes, stored.epoch, stored.version, ordered, number, now_ns, start
+                        )
         except Exception as error:  # the live call must not notice
             self._report("begin", error)
             live = None
@@ -199,7 +209,7 @@ class Tap(NullTap):
 
     def _snapshot(self, live: LiveCall, named: dict[str, Any], *, captured: bool) -> LiveCall | None:
         try:
-            live.args = msgspec.Raw(encode_args(named))
+            live.args = Raw(encode_args(named))
         except NO_JSON_FORM as error:
             self._report("arguments", error)
             if captured and live.binding.kind is not Kind.WRITE:
@@ -210,7 +220,7 @@ class Tap(NullTap):
         if captured:
             self._buffer.begin(live)
         else:
-            live.started_ns = time.monotonic_ns()
+            live.started_ns = monotonic_ns()
         return live
 
     def identify(self, live: LiveCall) -> str:
@@ -221,19 +231,24 @@ class Tap(NullTap):
 
     def returned(self, live: LiveCall, value: Any) -> None:
         """Capture what legacy returned."""
-        duration_us = (time.monotonic_ns() - live.started_ns) // 1_000
+        ended_ns = monotonic_ns()
         try:
-            if live.shed:
-                self._drop(live, "shed")
+            if live.shed or live.args is None:
+                self._drop(live, "shed" if live.shed else "unserialisable")
                 return
-            returned = msgspec.Raw(encode_value(value))
-            self._keep_alone(live, Side(duration_us, returned=returned), len(returned))
+            returned = encode_value(value)
+            size_bytes, first = ENVELOPE_BYTES + len(live.args) + len(returned), None
+            if size_bytes <= self._largest:
+                side = Side((ended_ns - live.started_ns) // 1_000, Raw(returned))
+                first = self._buffer.offer(live, size_bytes, side, ended_ns=ended_ns)
+            if first is not False:
+                self._see_to(live, size_bytes, first=first)
         except Exception as error:  # the live call must not notice
             self._lose(live, error)
 
     def raised(self, live: LiveCall, error: BaseException) -> None:
         """Capture what legacy raised."""
-        duration_us = (time.monotonic_ns() - live.started_ns) // 1_000
+        duration_us = (monotonic_ns() - live.started_ns) // 1_000
         try:
             raised = raised_of(error, live.binding.rejects)
             live.stored = not raised.rejected
@@ -258,13 +273,15 @@ class Tap(NullTap):
             return False
         size_bytes += ENVELOPE_BYTES + len(live.args)
         first = self._buffer.offer(live, size_bytes, side, recorded=recorded) if size_bytes <= self._largest else None
-        if first:
-            if self._wake.dozing:
-                self._wake.set()
-        elif first is None:
-            counter = "publish_failed" if size_bytes <= self._largest else "oversize"
-            self._drop(live, counter, called=not recorded)
+        self._see_to(live, size_bytes, first=first, called=not recorded)
         return first is not None
+
+    def _see_to(self, live: LiveCall, size_bytes: int, *, first: bool | None, called: bool = True) -> None:
+        """Do what is to be done once a capture was offered: seldom anything."""
+        if first is None:
+            self._drop(live, "publish_failed" if size_bytes <= self._largest else "oversize", called=called)
+        elif first and self._wake.dozing:
+            self._wake.set()
 
     # --- after any other
 
@@ -304,12 +321,9 @@ class Tap(NullTap):
         legacy, enhanced = sides.get(System.LEGACY, msgspec.UNSET), sides.get(System.ENHANCED, msgspec.UNSET)
         fits = size_bytes <= self._largest
         first = self._buffer.offer(live, size_bytes, legacy, enhanced, answer.system) if fits else None
-        if first is None:
-            self._drop(live, "publish_failed" if fits else "oversize")
-            return
-        self.tally.add("captured", "eligible")
-        if first and self._wake.dozing:
-            self._wake.set()
+        self._see_to(live, size_bytes, first=first)
+        if first is not None:
+            self.tally.add("captured", "eligible")
 
     # --- losses, each in its place
 
@@ -320,7 +334,7 @@ class Tap(NullTap):
 
     def _drop(self, live: LiveCall, counter: str, *, called: bool = True) -> None:
         if live.alone and called:  # nobody else counts it
-            self.tally.side(live.binding.name, "legacy", (time.monotonic_ns() - live.started_ns) // 1_000)
+            self.tally.side(live.binding.name, "legacy", (monotonic_ns() - live.started_ns) // 1_000)
             self.tally.add(*answers(live.binding))
         if live.binding.kind is Kind.WRITE:
             self._miss(live)
@@ -336,7 +350,7 @@ class Tap(NullTap):
             self._except(live)
 
     def _now_us(self) -> int:
-        return self._buffer.clock.at_us(time.monotonic_ns())
+        return self._buffer.clock.at_us(monotonic_ns())
 
     def _lost(self, live: LiveCall, counter: str) -> None:
         self._buffer.count(CounterKey(live.lane, live.binding.name, live.epoch, counter))
