@@ -144,8 +144,7 @@ class HeldLane:
             look = self.lanes.lookout.look()  # the clock may have been set since the first
             cut, more = self._read_on(look.cut_us, look.error_us)
             gaps = gaps or more
-        narrow, look = look.error_us, self._widened(look)
-        cut -= look.error_us - narrow
+        look = self._widened(look)
         self.standings.look(look, self.entries, gaps=gaps)
         if retried := self.retries.select(self.position):
             self._start(retried, [], look)
@@ -223,7 +222,8 @@ class HeldLane:
     def _read_on(self, wanted_us: int, error_us: int) -> tuple[int, bool]:
         """Read what is new, always through the position; return the cut that holds for what was read, and of gaps.
 
-        Bounded by the lane's byte cap alone: while a watermark holds everything back, only the end of the stream shows
+        It lies below by the error of the clocks that stamped what was read, where that is more than the one given, so
+        whatever is told to be due here is due for whoever asks: else the same would be read again and again. Bounded by the lane's byte cap alone: while a watermark holds everything back, only the end of the stream shows
         how far it may go.
         """
         captures = size_bytes = 0
@@ -231,14 +231,15 @@ class HeldLane:
             page = self.lanes.read(self.number, self.entries.last, READ_ENTRIES)
             self.entries.take(page.entries)
             self._at_end = len(page.entries) < READ_ENTRIES
+            wider_us = max(0, self.entries.error_us - error_us)
             if self._at_end:
-                return wanted_us, page.gaps
+                return wanted_us - wider_us, page.gaps
             captures += sum(len(entry.items) for entry in page.entries)
             size_bytes += sum(len(item.line) for entry in page.entries for item in entry.items)
             if self.entries.disordered or (captures < READ_CAPTURES and size_bytes < READ_BYTES):
                 continue
             # entries are left unread: below the promise that the newest one read carries, none of them can lie
-            promised = min(wanted_us, self.entries.watermark - error_us)
+            promised = min(wanted_us, self.entries.watermark - error_us) - wider_us
             through = self.entries.last >= self.position.read
             if through and select(self.entries.waiting, self.position, promised).count:
                 return promised, page.gaps

@@ -188,6 +188,12 @@ class Rig:
         """Return how many calls the living have made."""
         return sum(live.made for live in self.alive)
 
+    def lying(self) -> int:
+        """Return how many captures lie in lanes, those that are done and not trimmed included."""
+        with self.server() as server:
+            streams = [self.keys.lane(lane).stream for lane in range(LANES)]
+            return sum(int(fields[b"n"]) for stream in streams for _, fields in server.xrange(stream))
+
     def server(self) -> "contextlib.AbstractContextManager[redis.Redis]":
         """Ask Valkey itself."""
         return self.valkey.asked()

@@ -43,10 +43,12 @@ def _empty(trial: Trial) -> Iterator[None]:
     rig = trial.rig
     with rig.workers[0].frozen():
         trial.hold()
+        lying = rig.lying()
         rig.valkey.kill()
         rig.valkey.forget()
         rig.valkey.start()
-    trial.allow(lost=trial.size.rate * 2 * (trial.size.hold_s + 2), excluded=float("inf"), reasons="causal late")
+    appended_since = 2 * trial.size.rate * len(rig.lives)  # until it was killed: in two seconds, on a busy machine
+    trial.allow(lost=lying + appended_since, excluded=float("inf"), reasons="causal late")
     yield
 
 

@@ -202,6 +202,37 @@ def test_more_than_can_be_read_in_one_go_may_lie_above_a_watermark(
     assert sums().outcomes == Counter(match=calls)
 
 
+def test_what_is_due_to_a_narrower_clock_alone_holds_up_nobody(
+    notes, client, make_drain, sums, server, keys, lane_of, monkeypatch
+):
+    """Copies behind it promise that it is; the clock it was stamped by is too far off for that. So it is read on."""
+    monkeypatch.setattr(held_lane, "READ_ENTRIES", 4)
+    monkeypatch.setattr(held_lane, "READ_CAPTURES", 1)
+    notes.save("ann", "first")
+    assert client.flush(5)
+    lane = lane_of()
+    make_drain().run(lane)
+    names, (seconds, micros) = keys.lane(lane), server.time()
+    end = seconds * 1_000_000 + micros
+
+    def add(number: int, end_us: int, promised_us: int) -> None:
+        raw = msgspec.Raw(b"{}")
+        made = {"v": 1, "id": f"x-{number}", "op": "note.list", "user": "eve", "start": end_us - 1, "end": end_us}
+        payload = pack([encode(Capture(kind=Kind.READ, args=raw, epoch=1, legacy=Side(1, returned=raw), **made))])
+        appended = server.hincrby(names.state, "appended", len(payload))
+        fields = {"u": "d", "n": 1, "w": promised_us, "e": 40_000, "b": appended, "s": f"x:{number}", "p": payload}
+        server.xadd(names.stream, fields)
+
+    for _ in range(8):
+        add(1, end, end + 50_000)
+    for number in range(2, 8):
+        add(number, end + number * 10_000, end + 200_000 + number * 10_000)
+    notes.end()
+    make_drain().run(lane)
+    assert sums().outcomes.total() == 8
+    assert not server.xlen(names.stream)
+
+
 def test_a_capture_from_the_future_stops_nobody_else(
     notes, client, make_drain, sums, short_turns, server, keys, lane_of
 ):
