@@ -1,11 +1,11 @@
 """The ledger as the rest of Gnomon uses it: take a lane's fence, commit, fold the funnel, read a snapshot."""
 
 import threading
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Final
 
-from sqlalchemy import bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from ledger import accounts, parked, retention, schema
 from ledger import commit as committing
@@ -46,14 +46,27 @@ _TAKING: Final = (
 class Ledger:
     """One ledger; safe to share between threads, opened anew in each process."""
 
-    def __init__(self, url: str, *, namespace: str = "default") -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        namespace: str = "default",
+        undisturbed: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        """Open it. What `undisturbed` returns is entered in each transaction once it may write: others wait for it."""
         self.namespace = namespace
+        self._undisturbed = undisturbed
         self._engine = open_engine(url)
         # one moment for all of a reading; SQLite's transactions are that already
         isolated = {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
         self._reading = self._engine.execution_options(reading=True, **isolated)
         # SQLite has one writer at a time: threads of a process queue here rather than in its busy loop
         self._writing = threading.Lock()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with self._writing, answering(self._engine), self._engine.begin() as connection, self._undisturbed():
+            yield connection
 
     def migrate(self) -> str:
         """Create or upgrade the tables; returns the revision they are at."""
@@ -69,7 +82,7 @@ class Ledger:
 
     def take(self, lane: int) -> Hold:
         """Take over a lane: every earlier holder can no longer commit."""
-        with self._writing, answering(self._engine), self._engine.begin() as connection:
+        with self._transaction() as connection:
             add_new(connection, LaneRow, [{"lane": lane}])
             row = connection.execute(_TAKING, {"lane_taken": lane}).one()
             seen = accounts.senders(connection, lane)
@@ -95,7 +108,7 @@ class Ledger:
 
         Raises FencedError where another worker took the lane.
         """
-        with self._writing, answering(self._engine), self._engine.begin() as connection:
+        with self._transaction() as connection:
             return committing.write(connection, commit)
 
     def fold(self, sent: Mapping[int, Mapping[str, Sent]]) -> None:
@@ -103,7 +116,7 @@ class Ledger:
         lanes = sorted(lane for lane, told in sent.items() if told)
         if not lanes:
             return
-        with self._writing, answering(self._engine), self._engine.begin() as connection:
+        with self._transaction() as connection:
             accounts.lock(connection, lanes)
             for lane in lanes:
                 accounts.take_in(connection, lane, sent[lane])
@@ -113,7 +126,7 @@ class Ledger:
 
         Raises NotParkedError where one of those named is not parked, and nothing is changed.
         """
-        with self._writing, answering(self._engine), self._engine.begin() as connection:
+        with self._transaction() as connection:
             return parked.retry(connection, choice, storable(by, 200))
 
     def discard(self, choice: parked.Choice, *, by: str, why: str) -> int:
@@ -122,7 +135,7 @@ class Ledger:
         Raises NotParkedError where one of those named is not parked, and nothing is changed.
         """
         by, why = storable(by, 200), storable(why, 500)
-        with self._writing, answering(self._engine), self._engine.begin() as connection:
+        with self._transaction() as connection:
             return parked.discard(connection, choice, by, why)
 
     def retrying(self) -> list[int]:
@@ -138,7 +151,7 @@ class Ledger:
     def forget_senders(self, before_us: int, alive: Collection[str]) -> None:
         """Forget what processes have sent that were not heard of since, so long ago that none of them can come back."""
         gone = delete(SenderRow).where(SenderRow.changed_us < before_us, SenderRow.producer.not_in(sorted(alive)))
-        with self._writing, answering(self._engine), self._engine.begin() as connection:
+        with self._transaction() as connection:
             connection.execute(gone)
 
     def retain(self, days: int) -> retention.Retained:

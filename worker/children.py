@@ -8,6 +8,7 @@ an error. Signals, too, let a drain end first: whoever stops a worker often send
 import os
 import resource
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +23,7 @@ from celery.concurrency import asynpool, prefork
 log = structlog.get_logger()
 
 HEARD_S: Final = 1.0  # for the pool to hear of a child's last results: it takes milliseconds, if it listens at all
+SWITCH_S: Final = 0.001  # a drain that has its answer waits so long for the thread that goes on meanwhile
 LOOK_S: Final = 0.5  # between two looks at the memory: one takes 10 µs, and a drain's loop may turn every ms
 _PAGE_KB: Final = os.sysconf("SC_PAGE_SIZE") // 1024
 _STATM: Final = Path("/proc/self/statm")
@@ -83,6 +85,7 @@ class Child(asynpool.Worker):
     def on_loop_start(self, pid: int) -> None:
         """Begin: after the fork, before the first task."""
         global leaving  # noqa: PLW0603 — one for a process is the point
+        sys.setswitchinterval(SWITCH_S)
         leaving = Leaving(self.max_memory_per_child)
         self.max_memory_per_child = None  # we look ourselves
         receive = _Receive(self.wait_for_job, leaving)

@@ -5,6 +5,7 @@ So does one whose process is to stop, within seconds: what its replays have foun
 What it asks Redis about the live processes serves all its lanes: to commit what is through, then to go on.
 """
 
+import random
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -219,7 +220,9 @@ class Drain:
         """Tell whether lanes are known that are worth a try."""
         if not self._ready and time.monotonic() - self._looked >= IDLE_S:
             self._looked = time.monotonic()
-            self._ready.extend(self._lanes.ready(self._all))
+            ready = self._lanes.ready(self._all)
+            first = random.randrange(len(ready)) if ready else 0  # not where every other process begins, too
+            self._ready.extend(ready[first:] + ready[:first])
         return bool(self._ready)
 
     def _begin_one(self, held: HeldLane) -> None:

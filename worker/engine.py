@@ -44,7 +44,10 @@ class Engine:
         self._settings = used
         server = connect(used.redis_url.get_secret_value())
         self._lanes = LaneStore(server, used.namespace)
-        self._ledger = Ledger(used.database_url.get_secret_value(), namespace=used.namespace)
+        self._pool = ReplayPool(used.threads)
+        self._ledger = Ledger(
+            used.database_url.get_secret_value(), namespace=used.namespace, undisturbed=self._pool.silence
+        )
         self._bound = bind(load_operations(used.operation_modules), used)
         self._board = Board(server, Keys(used.namespace))
         self._replayer = Replayer(
@@ -64,7 +67,6 @@ class Engine:
             now_us=self._lanes.lookout.now_us,
             resting=Resting(server, Keys(used.namespace)),
         )
-        self._pool = ReplayPool(used.threads)
         self._settler = Settler(self._lanes, self._ledger, _reads(self._replayer))
         self._forgot = time.monotonic()
         self.exhausted = False  #: threads were left to themselves: the process should be replaced

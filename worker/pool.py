@@ -1,7 +1,8 @@
 """The threads that replay: as many as were asked for, also when some never come back.
 
 One thread of a process computes at a time, and one that waits for its turn among sixteen waits long. So the drain,
-which reads and commits for all of them, asks for quiet: between two replays they let it go first.
+which reads and commits for all of them, asks for quiet: between two replays they let it go first, but for one, who goes
+on, for a drain mostly waits for answers then. In a transaction it asks for silence: other processes wait for that.
 """
 
 import threading
@@ -38,6 +39,9 @@ class ReplayPool:
         self._free.set()
         self._quiet_until = 0.0
         self._quiets = 0
+        self._loud = threading.Event()
+        self._loud.set()
+        self._going_on = 0  # the thread that does not wait while there is quiet
         self._news = threading.Event()
 
     def submit(self, work: Work) -> "Future[Any]":
@@ -53,6 +57,7 @@ class ReplayPool:
 
     def replace(self) -> None:
         """Start a thread for one that is left to itself."""
+        self._going_on = 0
         self._start()
 
     def close(self) -> None:
@@ -75,7 +80,7 @@ class ReplayPool:
 
     @contextmanager
     def quiet(self) -> Iterator[None]:
-        """Have the processor to oneself for the time of the block, once the replays under way are through or wait.
+        """Have no more than one other thread compute for the time of the block, once replays under way are through.
 
         Each step within such a block may ask anew, and has its own time then. Asked by one thread alone.
         """
@@ -88,15 +93,27 @@ class ReplayPool:
             if not self._quiets:
                 self._free.set()
 
+    @contextmanager
+    def silence(self) -> Iterator[None]:
+        """Have the processor to oneself, within a block of quiet or without one."""
+        self._loud.clear()
+        try:
+            with self.quiet():
+                yield
+        finally:
+            self._loud.set()
+
     def make_way(self) -> None:
         """Let whoever has asked for quiet go first; called between replays."""
         if not self._free.is_set():
-            self._free.wait(max(0.0, self._quiet_until - time.monotonic()))
+            wanted = self._loud if threading.get_ident() == self._going_on else self._free
+            wanted.wait(max(0.0, self._quiet_until - time.monotonic()))
 
     def _start(self) -> None:
         threading.Thread(target=self._run, name="gnomon-replay", daemon=True).start()
 
     def _run(self) -> None:
+        self._going_on = self._going_on or threading.get_ident()
         try:
             self._work()
         finally:

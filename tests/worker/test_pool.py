@@ -30,17 +30,66 @@ def replays():
     made.close()
 
 
-def test_between_two_replays_a_thread_waits_while_there_is_quiet(replays, monkeypatch):
-    """It goes on once the outermost block has ended."""
+def soon(condition) -> bool:
+    until = time.monotonic() + PATIENCE_S
+    while not condition() and time.monotonic() < until:
+        time.sleep(0.001)
+    return condition()
+
+
+def held_up(replays, threads: int) -> list[int]:
+    """Have each thread make way once; returns the list that whoever has goes into."""
+    through: list[int] = []
+    all_there = threading.Barrier(threads + 1)
+
+    def run() -> None:
+        all_there.wait(PATIENCE_S)
+        replays.make_way()
+        through.append(threading.get_ident())
+
+    for _ in range(threads):
+        replays.submit(Work(run))
+    all_there.wait(PATIENCE_S)
+    return through
+
+
+def test_between_two_replays_threads_wait_while_there_is_quiet_but_for_one(replays, monkeypatch):
+    """That one goes on while the drain waits for an answer; the others once the outermost block has ended."""
     monkeypatch.setattr(pool, "QUIET_S", PATIENCE_S)
-    ways: list[bool] = []
     with replays.quiet():
-        future = replays.submit(Work(lambda: (replays.make_way(), ways.append(True))))
+        through = held_up(replays, 2)
         with replays.quiet():
             pass
-        assert ways == []
-    future.result(PATIENCE_S)
-    assert ways == [True]
+        assert soon(lambda: len(through) == 1)
+        assert through == [replays._going_on]
+    assert soon(lambda: len(through) == 2)
+
+
+def test_in_silence_all_wait(replays, monkeypatch):
+    """Nobody goes on in a transaction that others wait for; behind it, in quiet, one does."""
+    monkeypatch.setattr(pool, "QUIET_S", PATIENCE_S)
+    with replays.quiet():
+        with replays.silence():
+            through = held_up(replays, 2)
+            time.sleep(0.02)  # there is nothing to wait for
+            assert through == []
+        assert soon(lambda: through == [replays._going_on])
+    assert soon(lambda: len(through) == 2)
+
+
+def test_somebody_goes_on_in_the_place_of_a_thread_that_hangs(monkeypatch):
+    """Whoever takes its place, or else nobody would."""
+    monkeypatch.setattr(pool, "QUIET_S", PATIENCE_S)
+    replays, hangs = ReplayPool(1), threading.Event()
+    stuck = Work(lambda: hangs.wait(PATIENCE_S))
+    replays.submit(stuck)
+    stuck.given_up = True
+    replays.replace()
+    with replays.quiet():
+        through = held_up(replays, 1)
+        assert soon(lambda: len(through) == 1)
+    hangs.set()
+    replays.close()
 
 
 def test_quiet_lasts_so_long_and_no_longer(replays, monkeypatch):
