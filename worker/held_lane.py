@@ -223,8 +223,9 @@ class HeldLane:
         """Read what is new, always through the position; return the cut that holds for what was read, and of gaps.
 
         It lies below by the error of the clocks that stamped what was read, where that is more than the one given, so
-        whatever is told to be due here is due for whoever asks: else the same would be read again and again. Bounded by the lane's byte cap alone: while a watermark holds everything back, only the end of the stream shows
-        how far it may go.
+        whatever is told to be due here is due for whoever asks: else the same would be read again and again. Bounded
+        by the lane's byte cap alone: while a watermark holds everything back, only the end of the stream shows how far
+        it may go.
         """
         captures = size_bytes = 0
         while True:
