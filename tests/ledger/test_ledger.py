@@ -1,13 +1,16 @@
 """The ledger as others use it: funnels folded in, sums read back, all figures of one reading from one moment."""
 
+import contextlib
+import threading
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ledger import Loss, Outcome, Sent
+from ledger import Ledger, Loss, Outcome, Sent
 
 HOUR_US = 3_600_000_000
 NOON_US = 497_222 * HOUR_US  # the beginning of an hour
@@ -67,6 +70,28 @@ def test_a_commit_brings_its_lanes_funnel(ledger, read, hold, finding):
     with pytest.raises(Exception, match="no longer held"):
         ledger.commit(replace(commit, sent=sent(eligible=9, captured=9)[0]))
     assert read(ledger, "sums")["memory.recent"].eligible == 3
+
+
+def test_a_transaction_is_undisturbed_and_waiting_for_one_is_not(url):
+    """Whoever computes beside it makes way once it may write, for others wait then; not while it waits itself."""
+    times: list[str] = []
+
+    @contextlib.contextmanager
+    def undisturbed() -> Iterator[None]:
+        times.append("begun")
+        yield
+        times.append("over")
+
+    with contextlib.closing(Ledger(url, undisturbed=undisturbed)) as ledger:
+        ledger.fence(0)
+        assert times == []
+        with ledger._writing:
+            taking = threading.Thread(target=ledger.take, args=(0,))
+            taking.start()
+            taking.join(0.02)
+            assert (taking.is_alive(), times) == (True, [])
+        taking.join()
+    assert times == ["begun", "over"]
 
 
 def test_all_of_one_reading_is_from_one_moment(ledger, hold, finding):
