@@ -66,6 +66,8 @@ def _compare_texts(legacy: str, enhanced: str, pair: Pair) -> _Finding | None:
     today = _today(pair)
     before, after = read(legacy, today), read(enhanced, today)
     agreed = agreement(before, after, today)
+    if agreed is Agreement.REPHRASED and _is_cut_off(legacy, enhanced):
+        return _CHANGED
     if agreed is Agreement.SAME:
         return None
     told = [*pair.context, _message(pair)]
@@ -102,6 +104,12 @@ def _today(pair: Pair) -> date | None:
         except ValueError:
             return None
     return at.date() if isinstance(at, datetime) else None
+
+
+def _is_cut_off(legacy: str, enhanced: str) -> bool:
+    """Tell whether enhanced says what legacy does up to a point, and nothing after it."""
+    said, kept = folded(legacy), folded(enhanced).rstrip(".!?")
+    return said.startswith(kept) and said.removeprefix(kept).strip(".!? ") != ""
 
 
 def _message(pair: Pair) -> str:

@@ -38,7 +38,7 @@ def agreement(left: Slots, right: Slots, today: date | None = None) -> Agreement
         return Agreement.CONTRADICTORY
     if only_left or only_right:
         return Agreement.UNEQUAL
-    alike = left.asks == right.asks and _alike(left, right)
+    alike = (left.asks, left.denies) == (right.asks, right.denies) and _alike(left, right)
     return Agreement.REPHRASED if alike else Agreement.DIFFERENT
 
 

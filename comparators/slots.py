@@ -33,6 +33,7 @@ class Slots(NamedTuple):
     facts: frozenset[Fact]
     terms: frozenset[Term]
     asks: bool
+    denies: bool  #: whether it denies anything at all
     parts: int  #: how many parts it has, by commas, "and" and full stops
     words: frozenset[str]  #: every word in lower case, as it stands
 
@@ -76,6 +77,7 @@ class _Reader:
         self._negated = False  # the whole clause
         self._forward = False  # from here to its end
         self._asks = False
+        self._denies = False
         self._parts = 0
         self._broken = False  # a part has ended, and another would be one more
 
@@ -107,7 +109,7 @@ class _Reader:
         """Return what was found."""
         self._close()
         order, facts, terms = tuple(self._order), frozenset(self._facts), frozenset(self._terms)
-        return Slots(order, facts, terms, self._asks, self._parts, frozenset(self._words))
+        return Slots(order, facts, terms, self._asks, self._denies, self._parts, frozenset(self._words))
 
     def _begin(self) -> None:
         self._parts += self._broken
@@ -133,6 +135,7 @@ class _Reader:
             self._clause.append((word, self._forward))
 
     def _deny(self, word: str) -> None:
+        self._denies = True
         self._order.append((WORD, "not"))
         if word in _FORWARD:
             self._forward = True
@@ -147,6 +150,7 @@ class _Reader:
         senses = [sense_of(word) for word, _ in self._clause]
         turned = sum(sense.turns == "!" for sense in senses)
         left = sum(sense.turns == "<" for sense in senses)
+        self._denies = self._denies or turned + left > 0
         for (_, forward), sense in zip(self._clause, senses, strict=True):
             left -= sense.turns == "<"
             denials = self._negated + forward + turned + left + (not sense.affirms and sense.turns != "!")
