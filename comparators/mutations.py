@@ -139,7 +139,7 @@ def _number(text: str, setting: Setting) -> str | None:
     return _replaced(text, found, setting.chance.choice([digit for digit in "123456789" if digit != found[0]]))
 
 
-_DAY: Final = re.compile(rf"\b(?:{WEEKDAYS}|tomorrow|(?!may\b)(?:{MONTHS}))\b", re.IGNORECASE)
+_DAY: Final = re.compile(rf"\b(?:{WEEKDAYS}|(?<!after )tomorrow|(?!may\b)(?:{MONTHS}))\b", re.IGNORECASE)
 
 
 def _day(text: str, setting: Setting) -> str | None:

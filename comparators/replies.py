@@ -141,16 +141,20 @@ def _beyond(legacy: Sequence[str], enhanced: Sequence[str]) -> list[str]:
 
 def _judge_knowledge(legacy: str, enhanced: str, told: Knowledge | None) -> _Finding | None:
     """Judge replies of which one has nothing to say: the other answers, from what it was told or not."""
-    open_ended = _asks(legacy) or _knows_nothing(legacy)
-    if not open_ended and (_knows_nothing(enhanced) or _only_asks(legacy, enhanced)):
+    if (_knows_nothing(enhanced) or _only_asks(legacy, enhanced)) and not _is_open(legacy):
         return _Finding(Kind.AMNESIA, Severity.CRITICAL)
     if _refuses(enhanced) and not _refuses(legacy):
         return _Finding(Kind.REFUSAL, Severity.CRITICAL)
-    if open_ended and told is not None and told.answers(enhanced):
+    if told is not None and _is_open(legacy) and told.answers(enhanced):
         return _Finding(Kind.ANSWERED, Severity.MINOR)
-    if _knows_nothing(legacy) and not _knows_nothing(enhanced):
+    if _knows_nothing(legacy):
         return _Finding(Kind.FACTS, Severity.MAJOR)  # what legacy does not know it cannot contradict
     return None
+
+
+def _is_open(legacy: str) -> bool:
+    """Tell whether legacy leaves open what enhanced may answer."""
+    return _asks(legacy) or _knows_nothing(legacy)
 
 
 def _knows_nothing(text: str) -> bool:
@@ -163,7 +167,9 @@ def _refuses(text: str) -> bool:
 
 def _only_asks(legacy: str, enhanced: str) -> bool:
     """Tell whether enhanced asks, and states nothing, where legacy states facts."""
-    return _asks(enhanced) and not facts_of(enhanced) and bool(facts_of(legacy)) and "?" not in legacy
+    return (
+        "?" in enhanced and "?" not in legacy and _asks(enhanced) and not facts_of(enhanced) and bool(facts_of(legacy))
+    )
 
 
 def _asks(text: str) -> bool:

@@ -5,7 +5,9 @@ A slot is a sort of fact and a value. Words that are no facts are kept as their 
 """
 
 import re
+from collections.abc import Sequence
 from datetime import date
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from comparators.english import CONTRACTIONS, NEGATIONS, OPENERS
@@ -169,6 +171,7 @@ _VERBS: Final = frozenset(
 )
 
 
+@lru_cache(maxsize=8_192)
 def _place_of(word: str) -> str:
     """Tell what sort of place a word holds: one that could be another's, or none."""
     if stem(word) in PARTIES:
@@ -176,6 +179,7 @@ def _place_of(word: str) -> str:
     return "topic" if sense_of(word).concept in TOPICS else WORD
 
 
+@lru_cache(maxsize=8_192)
 def _name(word: str, *, capital: bool) -> str | None:
     """Return the name, or the part of an address, that a word is; None where it is none."""
     bare = word.removesuffix("'s")
@@ -191,9 +195,12 @@ _ENDINGS: Final = (("n't", "not"), ("'re", "are"), ("'ve", "have"), ("'ll", "wil
 _WITH_IS: Final = frozenset({"it's", "that's", "there's", "what's", "here's", "he's", "she's"})
 
 
-def _parts_of(spoken: str) -> list[str]:
+@lru_cache(maxsize=8_192)  # most words of an assistant are the same few hundred
+def _parts_of(spoken: str) -> Sequence[str]:
     """Return a word in lower case, contractions taken apart."""
     word = spoken.lower()
+    if "'" not in word and word not in CONTRACTIONS:
+        return (word,)
     if word in CONTRACTIONS:
         return CONTRACTIONS[word].split()
     if word in _WITH_IS:

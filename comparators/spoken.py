@@ -26,7 +26,7 @@ _THE: Final = re.compile(r"\bthe (?=\d)", re.IGNORECASE)
 _MARKS: Final = re.compile(r"\*\*|__|`|(?:^|\s)[-•]\s(?=\S)")
 _COUNTING: Final = frozenset({*CARDINALS, *ORDINALS})
 _TELLING_TIME: Final = frozenset(
-    ("past", "to", "o'clock", "morning", "afternoon", "evening", "night", "a", "p", "am", "pm")
+    ("past", "quarter", "half", "o'clock", "morning", "afternoon", "evening", "night", "am", "pm", "m")
 )
 _PLACES: Final = {  # of the phrases that have a word
     word: [place for place, (words, _, _) in enumerate(PHRASES) if word in words]
@@ -39,9 +39,10 @@ def written(text: str) -> str:
     """Return `text` with numbers, times and spans in digits, markup taken off, and phrases in one word."""
     text = " ".join(_MARKS.sub(" , ", plain(text)).split())
     words = set(_WORD.findall(text.lower()))
-    if not words.isdisjoint(_COUNTING):
+    counts = not words.isdisjoint(_COUNTING)
+    if counts:
         text = _ORDINAL.sub(_ordinal, _NUMBER_WORDS.sub(_number, text))
-    if not words.isdisjoint(_TELLING_TIME):
+    if (counts and "to" in words) or not words.isdisjoint(_TELLING_TIME):  # "ten to five" is a time
         for pattern, spelled in _CLOCKS:
             text = pattern.sub(spelled, text)
     text = _THE.sub("", text)
