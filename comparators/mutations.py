@@ -146,6 +146,8 @@ def _day(text: str, setting: Setting) -> str | None:
     found = _one_of(_DAY, text, setting)
     if found is None:
         return None
+    if found[0].lower() == "tomorrow":
+        return _replaced(text, found, "yesterday")  # a weekday might be the same day
     names = _MONTH_NAMES if re.fullmatch(MONTHS, found[0], re.IGNORECASE) else _DAY_NAMES
     others = [name for name in names if name[:3].lower() != found[0][:3].lower()]
     return _replaced(text, found, setting.chance.choice(others))

@@ -3,6 +3,7 @@
 A reply that keeps legacy's sentences and adds only what the chat had been told is enriched: an addition vouched for.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Final, NamedTuple
@@ -13,7 +14,7 @@ from comparators.facts import LONGEST_TEXT, facts_of, folded, plain, sentences
 from comparators.knowledge import Knowledge
 from comparators.pairs import Pair
 from comparators.paths import ROOT, member
-from comparators.reply_agreement import Agreement, agreement, extends
+from comparators.reply_agreement import Agreement, agreement, denied, extends, restates
 from comparators.schemas import Schema
 from comparators.slots import Slots, read
 from comparators.structure import compare_structure
@@ -71,7 +72,7 @@ def _compare_texts(legacy: str, enhanced: str, pair: Pair) -> _Finding | None:
     if agreed is Agreement.SAME:
         return None
     told = [*pair.context, _message(pair)]
-    found = _judge_addition(legacy, enhanced, told) or _judge_knowledge(
+    found = _judge_addition(legacy, enhanced, before, told) or _judge_knowledge(
         legacy, enhanced, Knowledge(told) if pair.context else None
     )
     if found is None and pair.context and agreed in _MAY_EXTEND and extends(before, after, _known(told, today)):
@@ -83,8 +84,13 @@ _MAY_EXTEND: Final = (Agreement.UNEQUAL, Agreement.DIFFERENT)
 _LONGEST_KNOWN: Final = 20_000  # characters of context that are read for slots
 
 
-def _known(told: Sequence[str], today: date | None) -> Slots:
-    return read("\n".join(text.replace("_", " ") for text in told)[:_LONGEST_KNOWN], today)
+_FALSE: Final = re.compile(r"\b([\w ]{1,60})(?:: | = )(?:false|no)\b", re.IGNORECASE)
+
+
+def _known(told: Sequence[str], today: date | None = None) -> Slots:
+    """Read what a chat was told; `pets_allowed: False` denies what it names."""
+    text = ".\n".join(told)[:_LONGEST_KNOWN].replace("_", " ")
+    return read(_FALSE.sub(r"no \1", text), today)
 
 
 _FOUND: Final[Mapping[Agreement, _Finding]] = {
@@ -118,13 +124,19 @@ def _message(pair: Pair) -> str:
     return message if isinstance(message, str) else ""
 
 
-def _judge_addition(legacy: str, enhanced: str, told: Sequence[str]) -> _Finding | None:
-    """Judge a reply that keeps all of legacy's sentences, in their order, and says more."""
+def _judge_addition(legacy: str, enhanced: str, said: Slots, told: Sequence[str]) -> _Finding | None:
+    """Judge a reply that keeps all of legacy's sentences, in their order, and says more; `said` is legacy's."""
     extra = _beyond(sentences(legacy), sentences(enhanced))
     if not extra:
         return None
-    borne_out = Knowledge([*told, legacy]).supports(" ".join(extra))
+    known, read_known = Knowledge(told), _known(told)
+    borne_out = all(_is_borne_out(sentence, said, known, read_known) for sentence in extra)
     return _Finding(Kind.ADDED, Severity.MINOR if borne_out else Severity.MAJOR)
+
+
+def _is_borne_out(sentence: str, said: Slots, known: Knowledge, read_known: Slots) -> bool:
+    slots = read(sentence)
+    return restates(said, slots) or (known.supports(sentence) and not denied(read_known, slots))
 
 
 def _beyond(legacy: Sequence[str], enhanced: Sequence[str]) -> list[str]:
@@ -147,7 +159,7 @@ def _judge_knowledge(legacy: str, enhanced: str, told: Knowledge | None) -> _Fin
         return _Finding(Kind.REFUSAL, Severity.CRITICAL)
     if told is not None and _is_open(legacy) and told.answers(enhanced):
         return _Finding(Kind.ANSWERED, Severity.MINOR)
-    if _knows_nothing(legacy):
+    if _knows_nothing(legacy) and not _knows_nothing(enhanced):
         return _Finding(Kind.FACTS, Severity.MAJOR)  # what legacy does not know it cannot contradict
     return None
 

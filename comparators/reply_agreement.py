@@ -38,8 +38,13 @@ def agreement(left: Slots, right: Slots, today: date | None = None) -> Agreement
         return Agreement.CONTRADICTORY
     if only_left or only_right:
         return Agreement.UNEQUAL
-    alike = (left.asks, left.denies) == (right.asks, right.denies) and _alike(left, right)
+    alike = (left.asks, left.denials) == (right.asks, right.denials) and _alike(left, right)
     return Agreement.REPHRASED if alike else Agreement.DIFFERENT
+
+
+def restates(said: Slots, again: Slots) -> bool:
+    """Tell whether the second says nothing that the first does not."""
+    return again.facts <= said.facts and again.content <= said.content and again.denials <= said.denials
 
 
 def extends(left: Slots, right: Slots, known: Slots) -> bool:
@@ -114,12 +119,12 @@ def _falls_on(fact: Fact, weekday: str, today: date | None) -> bool:
 
 def opposed(left: Slots, right: Slots) -> bool:
     """Tell whether one reply denies what the other affirms, or swaps who did what."""
-    denied = _denied(left, right)
-    turned = denied <= RELATIONS and bool(denied)
-    return _swapped(left, right) is not turned if turned else bool(denied) or _swapped(left, right)
+    found = denied(left, right)
+    turned = found <= RELATIONS and bool(found)
+    return _swapped(left, right) is not turned if turned else bool(found) or _swapped(left, right)
 
 
-def _denied(left: Slots, right: Slots) -> set[str]:
+def denied(left: Slots, right: Slots) -> set[str]:
     """Return the concepts that one reply only affirms and the other only denies."""
     before, after = _signs(left), _signs(right)
     return {concept for concept in before.keys() & after.keys() if not before[concept] & after[concept]}
@@ -173,8 +178,9 @@ def _by_sort(slots: Slots) -> dict[str, list[str]]:
     for sort, value in _entities(slots):
         if sort not in ("word", "answer"):
             found.setdefault(sort, []).append(value)
-    if all(len(found.get(sort, ())) == 1 for sort in _WHO):  # one with a name and one without can trade places too
-        found["who"] = [value for sort, value in _entities(slots) if sort in _WHO]
+    who = [(sort, value) for sort, value in _entities(slots) if sort in _WHO and value != "i"]
+    if sorted(sort for sort, _ in who) == sorted(_WHO):  # one with a name and one without can trade places too
+        found["who"] = [value for _, value in who]
     return found
 
 

@@ -72,11 +72,11 @@ COMPASS: Final = {"n": "north", "s": "south", "e": "east", "w": "west"}
 PERSONS: Final = {"he": "he", "him": "he", "his": "he", "she": "she", "her": "she", "hers": "she"}
 
 #: one word, spelled in two ways
-SPELLINGS: Final = {"neighbourhood": "neighborhood", "ok": "okay", "canceled": "cancelled"}
+SPELLINGS: Final = {"neighbourhood": "neighborhood", "ok": "okay", "canceled": "cancelled", "me": "i"}
 
 #: people without a name, who can be swapped like those with one; cats and dogs too
 PARTIES: Final = frozenset(
-    map(stem, ("landlord", "tenant", "agent", "owner", "neighbour", "caretaker", "you", "cat", "dog"))
+    map(stem, ("landlord", "tenant", "agent", "owner", "neighbour", "caretaker", "you", "i", "me", "cat", "dog"))
 )
 
 #: concepts that amounts belong to, and that could be swapped

@@ -35,7 +35,7 @@ class Slots(NamedTuple):
     facts: frozenset[Fact]
     terms: frozenset[Term]
     asks: bool
-    denies: bool  #: whether it denies anything at all
+    denials: int  #: how many of its clauses deny something
     parts: int  #: how many parts it has, by commas, "and" and full stops
     words: frozenset[str]  #: every word in lower case, as it stands
 
@@ -79,7 +79,7 @@ class _Reader:
         self._negated = False  # the whole clause
         self._forward = False  # from here to its end
         self._asks = False
-        self._denies = False
+        self._denials = 0
         self._parts = 0
         self._broken = False  # a part has ended, and another would be one more
 
@@ -111,7 +111,7 @@ class _Reader:
         """Return what was found."""
         self._close()
         order, facts, terms = tuple(self._order), frozenset(self._facts), frozenset(self._terms)
-        return Slots(order, facts, terms, self._asks, self._denies, self._parts, frozenset(self._words))
+        return Slots(order, facts, terms, self._asks, self._denials, self._parts, frozenset(self._words))
 
     def _begin(self) -> None:
         self._parts += self._broken
@@ -137,7 +137,6 @@ class _Reader:
             self._clause.append((word, self._forward))
 
     def _deny(self, word: str) -> None:
-        self._denies = True
         self._order.append((WORD, "not"))
         if word in _FORWARD:
             self._forward = True
@@ -152,7 +151,7 @@ class _Reader:
         senses = [sense_of(word) for word, _ in self._clause]
         turned = sum(sense.turns == "!" for sense in senses)
         left = sum(sense.turns == "<" for sense in senses)
-        self._denies = self._denies or turned + left > 0
+        self._denials += self._negated or self._forward or turned + left > 0
         for (_, forward), sense in zip(self._clause, senses, strict=True):
             left -= sense.turns == "<"
             denials = self._negated + forward + turned + left + (not sense.affirms and sense.turns != "!")

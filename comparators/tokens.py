@@ -47,6 +47,7 @@ _TOKEN: Final = re.compile(
       | (?P<counted>(?<![\w.]){_AMOUNT}[\s-]?(?:{_UNIT})(?!\w))
       | (?P<number>(?<![\w.]){_AMOUNT}(?!\w))
       | (?P<code>\b\d{{1,6}}[a-z]\b)
+      | (?P<mixed>\d\w{{0,40}}+)
       )
     | (?=[jfmasond])(?:
         (?P<month_day>\b(?:{MONTHS})\b\.?\s\d{{1,2}}(?:st|nd|rd|th)?\b(?:,?\s\d{{4}}\b)?)
@@ -212,6 +213,7 @@ _READERS: Final[dict[str, _Reader]] = {
     "counted": _counted,
     "number": _as("number", _amount),
     "code": _as("flat"),
+    "mixed": _as("number"),  # as 163rd: whatever it is, another one is another
     "month": _month,
     "period": _as("period"),
     "part": _as("part"),

@@ -207,7 +207,8 @@ def _tried(mutation: Mutation, pairs: Iterable[RealPair], foreign: list[dict[str
         others = [
             memory for memory in chance.sample(foreign, min(len(foreign), 8)) if memory["user_id"] != pair.call.user
         ]
-        answer = pair.enhanced.value if mutation.harmful else pair.legacy.value
+        # what enhanced adds to a reply may be cut off or changed without harm, so legacy's is what is changed
+        answer = pair.enhanced.value if mutation.harmful and not mutation.chat else pair.legacy.value
         observed = mutation.plant(answer, Setting(chance, schema, others))
         if observed is None:
             continue

@@ -18,7 +18,7 @@ def pairs(name):
     return [json.loads(line) for line in (FOLDER / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-SAME, HARMFUL, ADDED = pairs("same"), pairs("harmful"), pairs("added")
+SAME, HARMFUL, ADDED, UNSEEN = pairs("same"), pairs("harmful"), pairs("added"), pairs("unseen")
 
 
 def judged(pair, *, mirrored=False):
@@ -33,7 +33,7 @@ def listed(found):
 
 def test_the_corpus_is_large_and_has_no_pair_twice():
     """Over three hundred pairs, of every sort of slot."""
-    everything = [(pair["legacy"], pair["enhanced"]) for pair in (*SAME, *HARMFUL, *ADDED)]
+    everything = [(pair["legacy"], pair["enhanced"]) for pair in (*SAME, *HARMFUL, *ADDED, *UNSEEN)]
     assert len(set(everything)) == len(everything) >= 300
     assert len({pair["harm"] for pair in HARMFUL}) == 14
 
@@ -51,6 +51,13 @@ def test_harm_is_found(mirrored):
     """At least 99 %, either way round."""
     missed = [pair for pair in HARMFUL if judged(pair, mirrored=mirrored).verdict != "diverged"]
     assert len(missed) <= 0.01 * len(HARMFUL), listed(missed)
+
+
+def test_harm_that_no_table_was_written_for_is_found():
+    """All of it; words that no table has alarm a person rather than pass."""
+    assert listed(pair for pair in UNSEEN if "harm" in pair and judged(pair).verdict != "diverged") == ""
+    alarms = [pair for pair in UNSEEN if "same" in pair and judged(pair).verdict not in QUIET]
+    assert {judged(pair).severity for pair in alarms} == {"major"}  # never critical
 
 
 def test_harm_is_called_what_it_is():
