@@ -24,7 +24,6 @@ NUMBER_WORDS: Final = {word: str(number) for number, word in enumerate(_FROM_TWO
 
 NEGATIONS: Final = _words("not no never none nobody nothing neither nor cannot without")
 CONTRACTIONS: Final = {"can't": "can not", "cannot": "can not", "won't": "will not", "shan't": "shall not"}
-AUXILIARIES: Final = _words("do does did yes yeah")  # come and go with a negation
 
 # says that it cannot tell; a search that found nothing is an answer
 KNOWS_NOTHING: Final = re.compile(
@@ -32,7 +31,17 @@ KNOWS_NOTHING: Final = re.compile(
     r"|\b(?:i|we) (?:do not|don't|cannot|can't|can not) (?:recall|remember|know)\b"
     r"|\b(?:do not|don't|have|has|had|there is|there's|with) (?:yet )?(?:have |any |no ){1,3}"
     r"(?:such |prior |previous |stored |saved |further )?"
-    r"(?:information|records?|memory|memories|knowledge|recollection)\b",
+    r"(?:information|records?|memory|memories|knowledge|recollection)\b"
+    r"|\b(?:do not|don't) have (?:that|this|the) information\b"
+    r"|\b(?:you )?(?:have not|haven't|never|did not|didn't) (?:yet )?told me\b|\bour first conversation\b",
+    re.IGNORECASE,
+)
+
+# declines to help now; that something could not be done is a result
+REFUSES: Final = re.compile(
+    r"\b(?:i|we)(?:'m| am| are|'re)? (?:afraid )?(?:(?:i|we) )?"
+    r"(?:cannot|can't|can not|(?:am |are )?(?:not able|unable) to)\b"
+    r"|\bas an ai\b|\bsomething went wrong\b|\btry again later\b",
     re.IGNORECASE,
 )
 
@@ -58,5 +67,5 @@ OPENERS: Final = _words("""
 # words of four letters and more that claim nothing by themselves
 IDLE: Final = OPENERS | _words("""
     mentioned told said asked already want wanted like liked prefer preferred noted stated previous previously
-    information help assist assistance anything wonderful glad hear know shared looking look find been being
+    information help assist assistance anything back wonderful glad hear know shared looking look find been being
 """)

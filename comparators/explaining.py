@@ -32,6 +32,8 @@ _OF_REPLIES: Final[Mapping[Kind, str]] = {
     Kind.CHANGED: "enhanced's reply says something else than legacy's, with the same numbers, dates and times",
     Kind.FACTS: "enhanced's reply contradicts legacy's, or states other numbers, dates or times",
     Kind.AMNESIA: "enhanced says that it has no information where legacy answers",
+    Kind.REFUSAL: "enhanced declines to help where legacy answers",
+    Kind.REPHRASED: "enhanced says the same as legacy in other words",
     Kind.ANSWERED: "legacy asks or does not know, and enhanced answers from what it was told",
 }
 _OF_PLACES: Final[Mapping[Kind, str]] = {

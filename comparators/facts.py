@@ -5,12 +5,10 @@ reading takes time in proportion to the text.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from comparators.english import (
-    AUXILIARIES,
     CLOCK_WORDS,
     CONTRACTIONS,
     MONTH_NUMBERS,
@@ -166,16 +164,3 @@ def words_of(text: str) -> list[str]:
 def negations_in(text: str) -> int:
     """Count the words by which `text` denies something."""
     return sum(word in NEGATIONS for word in words_of(text))
-
-
-def _bare_words(text: str) -> list[str]:
-    """Return the words that stay when a sentence is turned into its denial; third persons lose their s."""
-    return [word.rstrip("s") for word in words_of(text) if word not in NEGATIONS and word not in AUXILIARIES]
-
-
-def contradicts(left: str, right: str) -> bool:
-    """Tell whether two texts of the same words say the opposite: one denies, or who did what is swapped."""
-    bare_left, bare_right = _bare_words(left), _bare_words(right)
-    if Counter(bare_left) != Counter(bare_right):
-        return False
-    return negations_in(left) != negations_in(right) or facts_of(left) != facts_of(right)

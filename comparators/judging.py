@@ -86,11 +86,15 @@ def _judge_values(entry: Entry, pair: Pair) -> Judgement:
     return _judged(tuple(islice(entry.compare(pair), MAX_DIFFERENCES)))
 
 
+_VOUCHED_FOR: Final = (Kind.ADDED, Kind.REPHRASED)  # where minor
+
+
 def _judged(found: tuple[Difference, ...]) -> Judgement:
     if not found:
         return _MATCH
-    if all(difference.kind is Kind.ADDED and difference.severity is Severity.MINOR for difference in found):
-        return Judgement(Verdict.IGNORED, found, "enriched")
+    if all(difference.kind in _VOUCHED_FOR and difference.severity is Severity.MINOR for difference in found):
+        rephrased = all(difference.kind is Kind.REPHRASED for difference in found)
+        return Judgement(Verdict.IGNORED, found, "rephrased" if rephrased else "enriched")
     counts: dict[Kind, int] = {}
     for difference in found:
         counts[difference.kind] = counts.get(difference.kind, 0) + 1

@@ -3,17 +3,20 @@
 A reply that keeps legacy's sentences and adds only what the chat had been told is enriched: an addition vouched for.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
 from typing import Final, NamedTuple
 
 from comparators.canonical import JSON
-from comparators.english import KNOWS_NOTHING
-from comparators.facts import LONGEST_TEXT, Fact, contradicts, facts_of, folded, plain, sentences
+from comparators.english import KNOWS_NOTHING, REFUSES
+from comparators.facts import LONGEST_TEXT, facts_of, folded, plain, sentences
 from comparators.knowledge import Knowledge
 from comparators.pairs import Pair
 from comparators.paths import ROOT, member
+from comparators.reply_agreement import Agreement, agreement, denied, extends, restates
 from comparators.schemas import Schema
+from comparators.slots import Slots, read
 from comparators.structure import compare_structure
 from comparators.verdicts import Difference, Kind, Severity
 
@@ -61,13 +64,58 @@ def _compare_texts(legacy: str, enhanced: str, pair: Pair) -> _Finding | None:
         return None
     if max(len(legacy), len(enhanced)) > LONGEST_TEXT:
         return _CHANGED
+    today = _today(pair)
+    before, after = read(legacy, today), read(enhanced, today)
+    agreed = agreement(before, after, today)
+    if agreed is Agreement.REPHRASED and _is_cut_off(legacy, enhanced):
+        return _CHANGED
+    if agreed is Agreement.SAME:
+        return None
     told = [*pair.context, _message(pair)]
-    return (
-        _judge_addition(legacy, enhanced, told)
-        or _judge_knowledge(legacy, enhanced, Knowledge(told) if pair.context else None)
-        or _judge_facts(legacy, enhanced)
-        or _CHANGED
+    found = _judge_addition(legacy, enhanced, before, told) or _judge_knowledge(
+        legacy, enhanced, Knowledge(told) if pair.context else None
     )
+    if found is None and pair.context and agreed in _MAY_EXTEND and extends(before, after, _known(told, today)):
+        return _Finding(Kind.ADDED, Severity.MINOR)
+    return found or _FOUND[agreed]
+
+
+_MAY_EXTEND: Final = (Agreement.UNEQUAL, Agreement.DIFFERENT)
+_LONGEST_KNOWN: Final = 20_000  # characters of context that are read for slots
+
+
+_FALSE: Final = re.compile(r"\b([\w ]{1,60})(?:: | = )(?:false|no)\b", re.IGNORECASE)
+
+
+def _known(told: Sequence[str], today: date | None = None) -> Slots:
+    """Read what a chat was told; `pets_allowed: False` denies what it names."""
+    text = ".\n".join(told)[:_LONGEST_KNOWN].replace("_", " ")
+    return read(_FALSE.sub(r"no \1", text), today)
+
+
+_FOUND: Final[Mapping[Agreement, _Finding]] = {
+    Agreement.CONTRADICTORY: _Finding(Kind.FACTS, Severity.CRITICAL),
+    Agreement.UNEQUAL: _Finding(Kind.FACTS, Severity.MAJOR),
+    Agreement.DIFFERENT: _CHANGED,
+    Agreement.REPHRASED: _Finding(Kind.REPHRASED, Severity.MINOR),
+}
+
+
+def _today(pair: Pair) -> date | None:
+    """Return the day on which the call was made, from which "tomorrow" counts."""
+    at = pair.call.at if pair.call is not None else None
+    if isinstance(at, str):
+        try:
+            at = datetime.fromisoformat(at)
+        except ValueError:
+            return None
+    return at.date() if isinstance(at, datetime) else None
+
+
+def _is_cut_off(legacy: str, enhanced: str) -> bool:
+    """Tell whether enhanced says what legacy does up to a point, and nothing after it."""
+    said, kept = folded(legacy), folded(enhanced).rstrip(".!?")
+    return said.startswith(kept) and said.removeprefix(kept).strip(".!? ") != ""
 
 
 def _message(pair: Pair) -> str:
@@ -76,13 +124,19 @@ def _message(pair: Pair) -> str:
     return message if isinstance(message, str) else ""
 
 
-def _judge_addition(legacy: str, enhanced: str, told: Sequence[str]) -> _Finding | None:
-    """Judge a reply that keeps all of legacy's sentences, in their order, and says more."""
+def _judge_addition(legacy: str, enhanced: str, said: Slots, told: Sequence[str]) -> _Finding | None:
+    """Judge a reply that keeps all of legacy's sentences, in their order, and says more; `said` is legacy's."""
     extra = _beyond(sentences(legacy), sentences(enhanced))
     if not extra:
         return None
-    borne_out = Knowledge([*told, legacy]).supports(" ".join(extra))
+    known, read_known = Knowledge(told), _known(told)
+    borne_out = all(_is_borne_out(sentence, said, known, read_known) for sentence in extra)
     return _Finding(Kind.ADDED, Severity.MINOR if borne_out else Severity.MAJOR)
+
+
+def _is_borne_out(sentence: str, said: Slots, known: Knowledge, read_known: Slots) -> bool:
+    slots = read(sentence)
+    return restates(said, slots) or (known.supports(sentence) and not denied(read_known, slots))
 
 
 def _beyond(legacy: Sequence[str], enhanced: Sequence[str]) -> list[str]:
@@ -99,35 +153,38 @@ def _beyond(legacy: Sequence[str], enhanced: Sequence[str]) -> list[str]:
 
 def _judge_knowledge(legacy: str, enhanced: str, told: Knowledge | None) -> _Finding | None:
     """Judge replies of which one has nothing to say: the other answers, from what it was told or not."""
-    open_ended = _asks(legacy) or _knows_nothing(legacy)
-    if _knows_nothing(enhanced) and not open_ended:
+    if (_knows_nothing(enhanced) or _only_asks(legacy, enhanced)) and not _is_open(legacy):
         return _Finding(Kind.AMNESIA, Severity.CRITICAL)
-    if open_ended and told is not None and told.answers(enhanced):
+    if _refuses(enhanced) and not _refuses(legacy):
+        return _Finding(Kind.REFUSAL, Severity.CRITICAL)
+    if told is not None and _is_open(legacy) and told.answers(enhanced):
         return _Finding(Kind.ANSWERED, Severity.MINOR)
+    if _knows_nothing(legacy) and not _knows_nothing(enhanced):
+        return _Finding(Kind.FACTS, Severity.MAJOR)  # what legacy does not know it cannot contradict
     return None
+
+
+def _is_open(legacy: str) -> bool:
+    """Tell whether legacy leaves open what enhanced may answer."""
+    return _asks(legacy) or _knows_nothing(legacy)
 
 
 def _knows_nothing(text: str) -> bool:
     return not text.strip() or KNOWS_NOTHING.search(plain(text)) is not None
 
 
+def _refuses(text: str) -> bool:
+    return REFUSES.search(plain(text)) is not None
+
+
+def _only_asks(legacy: str, enhanced: str) -> bool:
+    """Tell whether enhanced asks, and states nothing, where legacy states facts."""
+    return (
+        "?" in enhanced and "?" not in legacy and _asks(enhanced) and not facts_of(enhanced) and bool(facts_of(legacy))
+    )
+
+
 def _asks(text: str) -> bool:
     """Tell whether `text` asks and states no facts beside."""
     *before, last = sentences(text) or [""]
     return last.endswith("?") and not any(map(facts_of, before))
-
-
-def _judge_facts(legacy: str, enhanced: str) -> _Finding | None:
-    """Judge what both replies state; a fact of one sort in place of another is critical, more or fewer are not."""
-    if contradicts(legacy, enhanced):
-        return _Finding(Kind.FACTS, Severity.CRITICAL)
-    before, after = (Counter(filter(_is_measure, facts_of(text))) for text in (legacy, enhanced))
-    if before == after:
-        return None
-    replaced = {fact.sort for fact in before - after} & {fact.sort for fact in after - before}
-    return _Finding(Kind.FACTS, Severity.CRITICAL if replaced else Severity.MAJOR)
-
-
-def _is_measure(fact: Fact) -> bool:
-    """Names are told in too many ways to be counted; numbers, times, dates and phone numbers are not."""
-    return fact.sort != "name"

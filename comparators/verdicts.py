@@ -49,6 +49,8 @@ class Kind(StrEnum):
     FAILURE = "failure"  #: legacy returned, enhanced raised
     AMNESIA = "amnesia"  #: enhanced says it knows nothing where legacy answers
     FACTS = "facts"  #: a reply states other numbers, times or names, or denies what the other affirms
+    REFUSAL = "refusal"  #: enhanced declines to help where legacy answers
+    REPHRASED = "rephrased"  #: a reply states the same facts in other words of the same meaning
     ANSWERED = "answered"  #: legacy asks or does not know, enhanced answers from what it was told
 
 

@@ -65,7 +65,7 @@ def test_forgetting_is_amnesia(told, enhanced):
 def test_a_search_without_a_result_is_an_answer(told):
     """Nothing found is not nothing known."""
     left, right = chat("I found nothing."), chat("I could not find any.")
-    assert told("chat.send", left, right) == ("diverged", [("changed", "major", "$.reply")])
+    assert told("chat.send", left, right) == ("ignored", [("rephrased", "minor", "$.reply")])
 
 
 def test_fewer_or_more_numbers_are_major(told):
@@ -75,10 +75,48 @@ def test_fewer_or_more_numbers_are_major(told):
     assert told("chat.send", right, left) == ("diverged", [("facts", "major", "$.reply")])
 
 
-def test_the_same_facts_in_other_words_are_answered_differently(told):
-    """Major, for a person to look at."""
+def test_the_same_facts_in_other_words_of_one_meaning_are_rephrased(told, judged):
+    """Ignored, the difference kept; where the words mean something else, major, for a person to look at."""
     left, right = chat("It rents for $4050."), chat("The rent is 4,050 dollars.")
-    assert told("chat.send", left, right) == ("diverged", [("changed", "major", "$.reply")])
+    assert told("chat.send", left, right) == ("ignored", [("rephrased", "minor", "$.reply")])
+    assert judged("chat.send", left, right).reason == "rephrased"
+    assert told("chat.send", left, chat("The roof is $4050.")) == ("diverged", [("changed", "major", "$.reply")])
+
+
+def test_a_rephrased_reply_does_not_hide_another_difference(told):
+    """Ignored is only what has nothing else to it."""
+    legacy, enhanced = chat("It rents for $4050.", model="a"), chat("The rent is 4,050 dollars.", model="b")
+    kinds = [("rephrased", "minor", "$.reply"), ("changed", "major", "$.model")]
+    assert told("chat.send", legacy, enhanced) == ("diverged", kinds)
+
+
+@pytest.mark.parametrize(
+    "enhanced",
+    ["I'm sorry, I can't help with that.", "I am not able to book visits.", "Something went wrong, try again later."],
+)
+def test_declining_to_help_is_a_refusal(told, enhanced):
+    """Critical where legacy answers; where legacy declines too it is none."""
+    left, right = chat("Your visit is booked."), chat(enhanced)
+    assert told("chat.send", left, right) == ("diverged", [("refusal", "critical", "$.reply")])
+    assert told("chat.send", right, chat("I cannot do this."))[1][0][0] != "refusal"
+
+
+def test_to_ask_for_what_legacy_knows_is_amnesia(told):
+    """A question that states nothing, where legacy states facts and asks nothing."""
+    left, right = chat("Your cat is called Misty."), chat("Do you have any pets?")
+    assert told("chat.send", left, right) == ("diverged", [("amnesia", "critical", "$.reply")])
+
+
+def test_a_day_is_compared_with_the_date_of_the_call(told):
+    """ "Next Monday" is a date once it is known when that was said, and no other."""
+    call = Call("ann", {}, "2026-03-04T10:00:00+00:00")
+    left, right = chat("It is next Monday at 3 pm."), chat("It is on Monday, March 9th at 15:00.")
+    assert told("chat.send", left, right, call=call)[0] == "ignored"
+    wrong = chat("It is on Monday, March 30th at 15:00.")
+    assert told("chat.send", left, wrong, call=call)[1][0][:2] == ("facts", "major")
+    assert told("chat.send", left, chat("It is on Tuesday at 3 pm."), call=call)[1][0][:2] == ("facts", "critical")
+    assert told("chat.send", chat("See you tomorrow."), chat("See you the 5th."), call=call) == ("match", [])
+    assert told("chat.send", left, right, call=Call("ann", {}, "no date"))[0] == "diverged"
 
 
 def test_a_reply_may_be_bare_text_and_any_other_shape_is_compared_by_structure(told):

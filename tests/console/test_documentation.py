@@ -68,7 +68,7 @@ def test_every_command_of_the_readme_runs(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
-    "demo run worker status report groups gate rollback health migrate config".split(),  # noqa: SIM905
+    "demo run worker status report groups drill gate rollback health migrate config".split(),  # noqa: SIM905
 )
 def test_every_command_has_help_with_an_example(gnomon, command):
     """`--help` says what it does and shows how."""

@@ -1,0 +1,210 @@
+"""What a reply states, slot by slot: each fact in one spelling, each word with its sign, in the reply's order.
+
+A slot is a sort of fact and a value. Words that are no facts are kept as their concept, affirmed or denied:
+"unfurnished", "not furnished" and "without furniture" all deny one concept.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import date
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from comparators.english import CONTRACTIONS, NEGATIONS, OPENERS
+from comparators.facts import Fact
+from comparators.senses import IDLE, KNOWN, sense_of
+from comparators.slot_tables import COMPASS, IDLE_WORDS, NAME_PARTS, NOUNS, PARTIES, PERSONS, SPELLINGS, TOPICS
+from comparators.spoken import written
+from comparators.stems import stem
+from comparators.tokens import END, PAUSE, WORD, tokens
+
+SOFT: Final = frozenset({"period", "answer", "year", "person", "deed"})  #: only another value differs, a lack does not
+
+
+class Term(NamedTuple):
+    """A concept that a reply speaks of, and whether it affirms it."""
+
+    concept: str
+    affirmed: bool
+
+
+class Slots(NamedTuple):
+    """What a reply states. `order` has facts and words in the reply's order, and is what "reads the same" goes by."""
+
+    order: tuple[tuple[str, str], ...]
+    facts: frozenset[Fact]
+    terms: frozenset[Term]
+    asks: bool
+    denials: int  #: how many of its clauses deny something
+    parts: int  #: how many parts it has, by commas, "and" and full stops
+    words: frozenset[str]  #: every word in lower case, as it stands
+
+    @property
+    def content(self) -> frozenset[str]:
+        """The concepts that mean something by themselves."""
+        return frozenset(term.concept for term in self.terms if term.concept not in IDLE)
+
+
+_DEEDS: Final = (  # what the assistant has done, and what it only will or could do
+    ("done", re.compile(r"\b(?:i|we)(?:'ve| have| had)? (?:just |already )?\w{2,20}ed\b", re.IGNORECASE)),
+    ("offered", re.compile(r"\b(?:i|we)(?:'ll| will| can| could| would)\b", re.IGNORECASE)),
+)
+
+
+def read(text: str, today: date | None = None) -> Slots:
+    """Read a reply; with `today` the days it speaks of relative to that become dates."""
+    text = written(text)
+    reader = _Reader([Fact("deed", deed) for deed, pattern in _DEEDS if pattern.search(text)])
+    for sort, value in tokens(text, today):
+        if sort == WORD:
+            reader.word(value)
+        elif sort == PAUSE:
+            reader.pause(value)
+        elif sort == END:
+            reader.end(value)
+        else:
+            reader.fact(sort, value)
+    return reader.slots()
+
+
+class _Reader:
+    """One reading: what was found so far, and where in a sentence it is."""
+
+    def __init__(self, facts: list[Fact]) -> None:
+        self._facts = facts
+        self._order: list[tuple[str, str]] = []
+        self._words: list[str] = []
+        self._clause: list[tuple[str, bool]] = []  # words, and whether what denies them stands before them
+        self._terms: set[Term] = set()
+        self._negated = False  # the whole clause
+        self._forward = False  # from here to its end
+        self._asks = False
+        self._denials = 0
+        self._parts = 0
+        self._broken = False  # a part has ended, and another would be one more
+
+    def fact(self, sort: str, value: str) -> None:
+        """Take a fact."""
+        self._begin()
+        self._facts.append(Fact(sort, value))
+        self._order.append((sort, value))
+
+    def word(self, spoken: str) -> None:
+        """Take a word, contractions taken apart."""
+        self._begin()
+        for number, word in enumerate(_parts_of(spoken)):
+            self._take(word, capital=number == 0 and spoken[0].isupper())
+
+    def pause(self, mark: str) -> None:
+        """Take a comma or the like, which ends a clause that has a verb."""
+        self._broken = True
+        if mark != ":" and self._has_verb():
+            self._close()
+
+    def end(self, marks: str) -> None:
+        """Take the end of a sentence."""
+        self._broken = True
+        self._asks = self._asks or "?" in marks
+        self._close()
+
+    def slots(self) -> Slots:
+        """Return what was found."""
+        self._close()
+        order, facts, terms = tuple(self._order), frozenset(self._facts), frozenset(self._terms)
+        return Slots(order, facts, terms, self._asks, self._denials, self._parts, frozenset(self._words))
+
+    def _begin(self) -> None:
+        self._parts += self._broken
+        self._broken = False
+
+    def _take(self, word: str, *, capital: bool) -> None:
+        self._words.append(word)
+        if word in _BREAKS:
+            self._parts += 1
+            if self._has_verb():
+                self._close()
+                return
+        if word in _ANSWERS:
+            self.fact("answer", _ANSWERS[word])
+        elif word in NEGATIONS:
+            self._deny(word)
+        elif word in PERSONS:
+            self.fact("person", PERSONS[word])
+        elif named := _name(word, capital=capital):
+            self.fact("name", named)
+        else:
+            self._order.append((_place_of(word), SPELLINGS.get(word, word)))
+            self._clause.append((word, self._forward))
+
+    def _deny(self, word: str) -> None:
+        self._order.append((WORD, "not"))
+        if word in _FORWARD:
+            self._forward = True
+        else:
+            self._negated = not self._negated
+
+    def _has_verb(self) -> bool:
+        return any(word in _VERBS or word.endswith("ed") for word, _ in self._clause)
+
+    def _close(self) -> None:
+        """End a clause: what it denies is all of it, or what follows."""
+        senses = [sense_of(word) for word, _ in self._clause]
+        turned = sum(sense.turns == "!" for sense in senses)
+        left = sum(sense.turns == "<" for sense in senses)
+        self._denials += self._negated or self._forward or turned + left > 0
+        for (_, forward), sense in zip(self._clause, senses, strict=True):
+            left -= sense.turns == "<"
+            denials = self._negated + forward + turned + left + (not sense.affirms and sense.turns != "!")
+            self._terms.add(Term(sense.concept, denials % 2 == 0))
+        self._clause, self._negated, self._forward = [], False, False
+
+
+_BREAKS: Final = frozenset({"but", "and", "however", "though", "although", "while", "or"})
+_ANSWERS: Final = {"yes": "yes", "nope": "no"}
+_FORWARD: Final = frozenset({"no", "without", "neither", "nor"})  # what stands before them is not denied
+_VERBS: Final = frozenset(
+    {
+        *("is", "are", "was", "were", "be", "has", "have", "had", "do", "does", "did", "can", "could", "will", "would"),
+        *("may", "must", "allow", "allows", "comes", "come", "owe"),
+    }
+)
+
+
+@lru_cache(maxsize=8_192)
+def _place_of(word: str) -> str:
+    """Tell what sort of place a word holds: one that could be another's, or none."""
+    if stem(word) in PARTIES:
+        return "party"
+    return "topic" if sense_of(word).concept in TOPICS else WORD
+
+
+@lru_cache(maxsize=8_192)
+def _name(word: str, *, capital: bool) -> str | None:
+    """Return the name, or the part of an address, that a word is; None where it is none."""
+    bare = word.removesuffix("'s")
+    if bare in NAME_PARTS:
+        return NAME_PARTS[bare]
+    if not capital or bare in _NO_NAMES or stem(bare) in KNOWN:
+        return None
+    return COMPASS.get(bare, bare)
+
+
+_NO_NAMES: Final = NOUNS | OPENERS | IDLE_WORDS
+_ENDINGS: Final = (("n't", "not"), ("'re", "are"), ("'ve", "have"), ("'ll", "will"), ("'m", "am"), ("'d", "would"))
+_WITH_IS: Final = frozenset({"it's", "that's", "there's", "what's", "here's", "he's", "she's"})
+
+
+@lru_cache(maxsize=8_192)  # most words of an assistant are the same few hundred
+def _parts_of(spoken: str) -> Sequence[str]:
+    """Return a word in lower case, contractions taken apart."""
+    word = spoken.lower()
+    if "'" not in word and word not in CONTRACTIONS:
+        return (word,)
+    if word in CONTRACTIONS:
+        return CONTRACTIONS[word].split()
+    if word in _WITH_IS:
+        return [word.removesuffix("'s"), "is"]
+    for ending, full in _ENDINGS:
+        if word.endswith(ending):
+            return [word.removesuffix(ending), full]
+    return [word]

@@ -1,0 +1,25 @@
+"""Word stems: a word of English without its endings, so that "books", "booked" and "booking" are one word.
+
+Cruder than Porter's, and enough: both replies go through it, and what it confuses in one it confuses in the other.
+"""
+
+from functools import lru_cache
+from typing import Final
+
+_SHORTEST: Final = 3  # letters that must be left
+_IRREGULAR: Final = {"made": "make", "found": "find", "paid": "pay", "told": "tell", "said": "say", "cats": "cat"}
+
+
+@lru_cache(maxsize=8_192)
+def stem(word: str) -> str:
+    """Return the stem of a word in lower case."""
+    word = _IRREGULAR.get(word, word).removesuffix("'s").removesuffix("'")
+    for endings in ((("ies", "y"), ("s", "")), (("ing", ""), ("ed", ""))):
+        for ending, kept in endings:
+            bare = word.removesuffix(ending) + kept
+            if word.endswith(ending) and not word.endswith("ss") and len(bare) >= _SHORTEST:
+                word = bare
+                break
+    if len(word) > _SHORTEST:
+        word = word.removesuffix("e")
+    return word[:-1] if len(word) > _SHORTEST and word[-1] == word[-2] else word
