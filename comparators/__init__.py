@@ -14,11 +14,13 @@ from comparators.masking import mask
 from comparators.observations import Call, Observation
 from comparators.pairs import Comparator, Pair
 from comparators.registry import register
+from comparators.rules import NO_RULES, PatternError, Rule, RuleSet, Ruling, checked_pattern
 from comparators.schemas import Schema
 from comparators.verdicts import ABSENT, Difference, Judgement, Kind, Severity, Verdict, worst
 
 __all__ = [
     "ABSENT",
+    "NO_RULES",
     "Call",
     "Comparator",
     "Difference",
@@ -26,9 +28,14 @@ __all__ = [
     "Kind",
     "Observation",
     "Pair",
+    "PatternError",
+    "Rule",
+    "RuleSet",
+    "Ruling",
     "Schema",
     "Severity",
     "Verdict",
+    "checked_pattern",
     "explain",
     "fingerprint",
     "identical",

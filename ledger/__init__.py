@@ -22,16 +22,33 @@ from ledger.paired import Noise, PairSums
 from ledger.pairs import Comparison, Field, Measure, PairedRuns, Unpaired
 from ledger.parked import Choice, NotParkedError, Parked, ParkedState, Retry
 from ledger.reading import Reading
+from ledger.rejudging import Place, Preview, Rejudged
 from ledger.retention import Retained
+from ledger.rules import (
+    PICKED_UP_S,
+    Changed,
+    CriticalRuleError,
+    Draft,
+    DuplicateRuleError,
+    Listed,
+    RuleError,
+    UnknownRuleError,
+)
+from ledger.ruling import apply
 from ledger.senders import Seen, Sent
 from ledger.standings import UNVERIFIED, Opening, Standing, everyone_of
 
 __all__ = [
     "COUNTED",
+    "PICKED_UP_S",
     "UNVERIFIED",
     "CallsKey",
+    "Changed",
     "Choice",
     "Comparison",
+    "CriticalRuleError",
+    "Draft",
+    "DuplicateRuleError",
     "Failure",
     "FencedError",
     "Field",
@@ -45,6 +62,7 @@ __all__ = [
     "LedgerError",
     "LedgerSchemaError",
     "LedgerUnreachableError",
+    "Listed",
     "Loss",
     "Measure",
     "Noise",
@@ -56,15 +74,21 @@ __all__ = [
     "PairedRuns",
     "Parked",
     "ParkedState",
+    "Place",
     "Position",
+    "Preview",
     "Reading",
+    "Rejudged",
     "Retained",
     "Retry",
+    "RuleError",
     "Seen",
     "Sent",
     "Settling",
     "Standing",
+    "UnknownRuleError",
     "Unpaired",
+    "apply",
     "database_url",
     "everyone_of",
 ]

@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Connection, CursorResult, Update, bindparam, func, update
 
 from comparators import wildcard
-from ledger import accounts, paired, parked
+from ledger import accounts, paired, parked, ruling
 from ledger.engine import FencedError
 from ledger.facts import GRAVITY, CallsKey, Finding, KeptDifference, LaneCommit, Outcome
 from ledger.models import (
@@ -22,6 +22,7 @@ from ledger.models import (
     MinuteRow,
     ParkedRow,
     ReasonRow,
+    RuleHitRow,
     StandingRow,
     TallyRow,
     UserRow,
@@ -51,6 +52,7 @@ def write(connection: Connection, commit: LaneCommit) -> int:
     add_up(connection, MinuteRow, taken.minutes(sums.minutes()))
     add_up(connection, ReasonRow, taken.reasons(sums.reasons()))
     add_new(connection, UserRow, sums.users())
+    add_up(connection, RuleHitRow, ruling.hits(findings))
     _record(connection, [finding for finding in findings if finding.outcome in RECORDED])
     kept = [finding for finding in findings if finding.outcome is Outcome.PARKED]
     add_new(connection, ParkedRow, [_parked(commit.lane, finding) for finding in kept if not finding.unparks])
@@ -186,6 +188,7 @@ def _divergence(finding: Finding) -> dict[str, Any]:
         "severity": str(finding.severity),
         "reason": storable(finding.reason, 100),
         "user_digest": finding.digest,
+        "cluster": finding.cluster,
         "called_at": finding.called_at,
         "differences": [_as_json(kept) for kept in finding.differences],
     }
@@ -197,14 +200,14 @@ def _as_json(kept: KeptDifference) -> dict[str, Any]:
 
 
 def _fingerprints(finding: Finding) -> set[str]:
-    return {kept.group for kept in finding.differences}
+    return {kept.group for kept in finding.counted}
 
 
 def _groups(findings: list[Finding]) -> dict[str, dict[str, Any]]:
     groups: dict[str, dict[str, Any]] = {}
     for finding in findings:
         called_at = finding.called_at
-        graver_last = sorted(finding.differences, key=lambda kept: kept.severity.rank)
+        graver_last = sorted(finding.counted, key=lambda kept: kept.severity.rank)
         for gid, kept in {kept.group: kept for kept in graver_last}.items():
             group = groups.get(gid) or groups.setdefault(gid, _new_group(gid, finding, kept))
             group["severity"] = min(group["severity"], kept.severity, key=GRAVITY.index)

@@ -82,6 +82,7 @@ class KeptDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     explanation: str
     legacy: Any = msgspec.UNSET
     enhanced: Any = msgspec.UNSET
+    rule: int = 0  #: the rule that allows it; 0 where none does
 
     @classmethod
     def of(cls, operation: str, difference: Difference) -> "KeptDifference":
@@ -122,9 +123,14 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
         return datetime.fromtimestamp(self.called_at_us / 1_000_000, UTC)
 
     @property
+    def counted(self) -> tuple[KeptDifference, ...]:
+        """Its differences without those that a rule allows."""
+        return tuple(kept for kept in self.differences if not kept.rule)
+
+    @property
     def severity(self) -> Severity:
-        """The gravest of its differences."""
-        return max((kept.severity for kept in self.differences), default=Severity.MAJOR, key=lambda found: found.rank)
+        """The gravest of its differences that no rule allows."""
+        return max((kept.severity for kept in self.counted), default=Severity.MAJOR, key=lambda found: found.rank)
 
     @property
     def digest(self) -> str:

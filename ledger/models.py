@@ -69,7 +69,7 @@ class About(Base):
 
 
 class EpochRow(Base):
-    """One uninterrupted stay at a stage with one enhanced build and one rule set."""
+    """One uninterrupted stay at a stage with one enhanced build and one rule set, which may be loosened meanwhile."""
 
     __tablename__ = "epochs"
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -220,8 +220,9 @@ class DivergenceRow(Base):
     severity: Mapped[str] = mapped_column(String(10))
     reason: Mapped[str] = mapped_column(String(100))
     user_digest: Mapped[str] = mapped_column(String(16))
+    cluster: Mapped[int | None]  #: of users, where it is counted; None: kept before this was
     called_at: Mapped[datetime] = mapped_column(primary_key=True)  #: a capture has but one: partitions go by it
-    differences: Mapped[list[Any]]  #: objects of path, kind, severity, legacy, enhanced
+    differences: Mapped[list[Any]]  #: objects of path, kind, severity, legacy, enhanced, and the rule that allows it
     __table_args__ = (
         Index(None, "epoch", "operation"),
         Index(None, "user_digest"),
@@ -317,6 +318,46 @@ class GroupUserRow(Base):
     __tablename__ = "group_users"
     group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), primary_key=True)
     user_digest: Mapped[str] = mapped_column(String(16), primary_key=True)
+
+
+class RuleRow(Base):
+    """What a person allows, from one version of the rule set to another; never changed but by being ended."""
+
+    __tablename__ = "rules"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    operation: Mapped[str] = mapped_column(String(200))
+    path: Mapped[str] = mapped_column(String(500))  #: indices and ids as [*]
+    kind: Mapped[str] = mapped_column(String(40))
+    author: Mapped[str] = mapped_column(String(200))
+    reason: Mapped[str] = mapped_column(String(500))
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    since: Mapped[int]  #: the version that brought it
+    expires_at: Mapped[datetime | None]
+    until: Mapped[int | None]  #: the version that has it no more
+    ended_at: Mapped[datetime | None]
+    ended_by: Mapped[str] = mapped_column(String(200), default="")
+    ended_why: Mapped[str] = mapped_column(String(500), default="")
+
+
+class RuleSetRow(Base):
+    """One version of the rule set: what changed, who did it, the epoch it was open in, and when that was re-judged."""
+
+    __tablename__ = "rule_sets"
+    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    change: Mapped[str] = mapped_column(String(10))  #: added, retired or expired
+    author: Mapped[str] = mapped_column(String(200))
+    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    epoch: Mapped[int]
+    rejudged_at: Mapped[datetime | None]
+
+
+class RuleHitRow(Base):
+    """In how many comparisons of an epoch a rule allowed something."""
+
+    __tablename__ = "rule_hits"
+    rule_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    hits: Mapped[int] = mapped_column(default=0)
 
 
 class ParkedRow(Base):

@@ -7,7 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from comparators import RuleSet
 from ledger import paired
+from ledger import rules as rulebook
 from ledger.accounts import NOBODY, LaneAccount, of_lanes
 from ledger.facts import COUNTED, FUNNEL, GRAVITY, Failure, Group, OperationSums, Outcome, Position
 from ledger.models import (
@@ -137,6 +139,22 @@ class Reading:
         """Return the epoch that is open."""
         query = select(EpochRow).where(EpochRow.closed_at.is_(None)).order_by(EpochRow.epoch.desc()).limit(1)
         return EpochRow(**self._connection.execute(query).mappings().one())
+
+    def rules(self, *, ended: bool = False) -> list[rulebook.Listed]:
+        """Return the rules with their history, those made last first; with those that have ended where asked for."""
+        return rulebook.listed(self._connection, ended=ended)
+
+    def rules_version(self) -> int:
+        """Return the version of the rule set."""
+        return rulebook.version(self._connection)
+
+    def in_force(self) -> RuleSet:
+        """Return the rules in force."""
+        return rulebook.in_force(self._connection)
+
+    def not_rejudged(self) -> bool:
+        """Tell whether the open epoch is still to be counted anew by the latest rule."""
+        return rulebook.not_rejudged(self._connection)
 
     def distinct_users(self, epoch: int) -> int:
         """Return how many users an epoch saw."""

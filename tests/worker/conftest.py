@@ -221,7 +221,9 @@ def ledger_url(request, tmp_path) -> str:
     url = request.getfixturevalue("migrated_postgres")
     tables = ", ".join(name for name in Base.metadata.tables if name not in ("about", "epochs"))
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        connection.execute(f"TRUNCATE {tables}".encode())
+        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY".encode())
+        connection.execute(b"DELETE FROM epochs WHERE epoch > 1")
+        connection.execute(b"UPDATE epochs SET closed_at = NULL, rules_version = 0")
     return url
 
 
