@@ -132,6 +132,7 @@ class Drain:
 
     def _turn(self) -> None:
         self._turned()
+        self._replayer.rulebook.look()
         self._tell_of_targets()
         with self._pool.quiet():
             self._begin()
@@ -177,6 +178,7 @@ class Drain:
             doubted_us=left.doubted_us if hold.fence > 1 else 0,
             forgotten=not left.senders.issuperset(hold.seen),
             count=self._count,
+            rulebook=self._replayer.rulebook,
         )
         self.counts["lanes"] += 1
         return True

@@ -340,6 +340,11 @@ def with_segment(stored: StoredFlags, name: str, users: Iterable[str]) -> Stored
     return _next(stored, segments={**others, name: members} if members else others)
 
 
+def with_epoch(stored: StoredFlags, epoch: int) -> StoredFlags:
+    """Return the flags with a later epoch to stamp captures with; who is served by what stays as it is."""
+    return _next(stored, epoch=epoch) if epoch > stored.epoch else stored
+
+
 def check_user(user: object) -> None:
     """Raise FlagError for what is no user id."""
     if not isinstance(user, str) or not 0 < len(user) <= LONGEST_USER:
