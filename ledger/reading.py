@@ -148,6 +148,10 @@ class Reading:
         """Return the version of the rule set."""
         return rulebook.version(self._connection)
 
+    def rules_age_s(self) -> float:
+        """Return for how long the rule set has been as it is."""
+        return rulebook.age_s(self._connection)
+
     def in_force(self) -> RuleSet:
         """Return the rules in force."""
         return rulebook.in_force(self._connection)

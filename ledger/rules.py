@@ -116,6 +116,13 @@ def version(connection: Connection) -> int:
     return int(connection.scalar(select(func.max(RuleSetRow.version))) or 0)
 
 
+def age_s(connection: Connection) -> float:
+    """Return for how long the rule set has been as it is, by the database's clock; endless before the first rule."""
+    made_at = connection.scalar(select(func.max(RuleSetRow.made_at, type_=Instant())))
+    now = connection.scalar(select(func.now(type_=Instant())))
+    return float("inf") if made_at is None or now is None else (now - made_at).total_seconds()
+
+
 def in_force(connection: Connection) -> RuleSet:
     """Return the rules in force now, by the database's clock."""
     columns = (RuleRow.id, RuleRow.operation, RuleRow.path, RuleRow.kind)
