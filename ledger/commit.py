@@ -13,20 +13,8 @@ from comparators import wildcard
 from ledger import accounts, paired, parked, ruling
 from ledger.engine import FencedError
 from ledger.facts import GRAVITY, CallsKey, Finding, KeptDifference, LaneCommit, Outcome
-from ledger.models import (
-    DivergenceRow,
-    GroupMemberRow,
-    GroupRow,
-    GroupUserRow,
-    LaneRow,
-    MinuteRow,
-    ParkedRow,
-    ReasonRow,
-    RuleHitRow,
-    StandingRow,
-    TallyRow,
-    UserRow,
-)
+from ledger.models import DivergenceRow, LaneRow, MinuteRow, ParkedRow, ReasonRow, StandingRow, TallyRow, UserRow
+from ledger.review_models import GroupMemberRow, GroupRow, GroupUserRow, RuleHitRow
 from ledger.standings import Standing
 from ledger.tallying import Sums, operation_name, place_of
 from ledger.texts import graver, storable

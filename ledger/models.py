@@ -1,63 +1,14 @@
 """What was found, as tables: positions of lanes, tallies that merge by addition, divergences and their groups."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    DateTime,
-    Dialect,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    func,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import BigInteger, Index, Integer, String, func, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-NAMING: Final = {
-    "ix": "ix_%(column_0_label)s",
-    "uq": "uq_%(table_name)s_%(column_0_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
+from ledger.base import Base
+
 _OPEN: Final = "closed_us IS NULL"
-
-
-class Instant(TypeDecorator[datetime]):
-    """A moment in UTC, also where the database keeps no time zone (SQLite)."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Send UTC."""
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Base(DeclarativeBase):
-    """The ledger's tables."""
-
-    metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {  # noqa: RUF012 — SQLAlchemy's own way
-        int: BigInteger,
-        datetime: Instant,
-        dict[str, Any]: JSON,
-        list[Any]: JSON,
-        bytes: LargeBinary,
-    }
 
 
 class About(Base):
@@ -281,83 +232,6 @@ class NoiseRow(Base):
     severity: Mapped[str] = mapped_column(String(10))  #: the gravest
     repeated: Mapped[int] = mapped_column(default=0)
     compared: Mapped[int] = mapped_column(default=0)
-
-
-class GroupRow(Base):
-    """All divergences that share a fingerprint."""
-
-    __tablename__ = "groups"
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    operation: Mapped[str] = mapped_column(String(200))
-    kind: Mapped[str] = mapped_column(String(40))
-    path: Mapped[str] = mapped_column(String(500))
-    severity: Mapped[str] = mapped_column(String(10))
-    explanation: Mapped[str] = mapped_column(String(500))
-    count: Mapped[int] = mapped_column(default=0)
-    first_seen: Mapped[datetime]
-    last_seen: Mapped[datetime]
-    example: Mapped[str] = mapped_column(String(64))  #: capture id of the first divergence
-
-
-class GroupMemberRow(Base):
-    """Which divergences a group holds; a divergence with several kinds of difference is in several groups.
-
-    It refers to a divergence without a foreign key: both are written together, and both end with their day.
-    """
-
-    __tablename__ = "group_members"
-    group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), primary_key=True)
-    called_at: Mapped[datetime] = mapped_column(primary_key=True, server_default=func.now())  #: the divergence's
-    capture_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    __table_args__ = (Index(None, "capture_id"), {"postgresql_partition_by": "RANGE (called_at)"})
-
-
-class GroupUserRow(Base):
-    """The distinct users that a group affects."""
-
-    __tablename__ = "group_users"
-    group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), primary_key=True)
-    user_digest: Mapped[str] = mapped_column(String(16), primary_key=True)
-
-
-class RuleRow(Base):
-    """What a person allows, from one version of the rule set to another; never changed but by being ended."""
-
-    __tablename__ = "rules"
-    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
-    operation: Mapped[str] = mapped_column(String(200))
-    path: Mapped[str] = mapped_column(String(500))  #: indices and ids as [*]
-    kind: Mapped[str] = mapped_column(String(40))
-    author: Mapped[str] = mapped_column(String(200))
-    reason: Mapped[str] = mapped_column(String(500))
-    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    since: Mapped[int]  #: the version that brought it
-    expires_at: Mapped[datetime | None]
-    until: Mapped[int | None]  #: the version that has it no more
-    ended_at: Mapped[datetime | None]
-    ended_by: Mapped[str] = mapped_column(String(200), default="")
-    ended_why: Mapped[str] = mapped_column(String(500), default="")
-
-
-class RuleSetRow(Base):
-    """One version of the rule set: what changed, who did it, the epoch it was open in, and when that was re-judged."""
-
-    __tablename__ = "rule_sets"
-    version: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    change: Mapped[str] = mapped_column(String(10))  #: added, retired or expired
-    author: Mapped[str] = mapped_column(String(200))
-    made_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    epoch: Mapped[int]
-    rejudged_at: Mapped[datetime | None]
-
-
-class RuleHitRow(Base):
-    """In how many comparisons of an epoch a rule allowed something."""
-
-    __tablename__ = "rule_hits"
-    rule_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    hits: Mapped[int] = mapped_column(default=0)
 
 
 class ParkedRow(Base):

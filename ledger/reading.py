@@ -11,13 +11,11 @@ from comparators import RuleSet
 from ledger import paired
 from ledger import rules as rulebook
 from ledger.accounts import NOBODY, LaneAccount, of_lanes
+from ledger.base import Instant
 from ledger.facts import COUNTED, FUNNEL, GRAVITY, Failure, Group, OperationSums, Outcome, Position
 from ledger.models import (
     EpochRow,
     FunnelRow,
-    GroupRow,
-    GroupUserRow,
-    Instant,
     LaneRow,
     LossRow,
     MinuteRow,
@@ -30,6 +28,7 @@ from ledger.models import (
 from ledger.paired import PairSums
 from ledger.pairs import Measure
 from ledger.parked import Choice, Parked, ParkedState, listed, totals
+from ledger.review_models import GroupRow, GroupUserRow
 
 
 class Reading:

@@ -29,16 +29,8 @@ from sqlalchemy import (
 from comparators import Rule, RuleSet, Ruling, Severity, wildcard, worst
 from ledger import rules as keeping
 from ledger.facts import Outcome
-from ledger.models import (
-    DivergenceRow,
-    GroupMemberRow,
-    GroupRow,
-    GroupUserRow,
-    MinuteRow,
-    ReasonRow,
-    RuleHitRow,
-    TallyRow,
-)
+from ledger.models import DivergenceRow, MinuteRow, ReasonRow, TallyRow
+from ledger.review_models import GroupMemberRow, GroupRow, GroupUserRow, RuleHitRow
 from ledger.texts import storable
 from ledger.upsert import add_up
 

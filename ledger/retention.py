@@ -14,7 +14,9 @@ from sqlalchemy import Connection, Engine, Integer, delete, func, literal_column
 from sqlalchemy.exc import OperationalError
 
 from ledger import partitions
-from ledger.models import DivergenceRow, GroupMemberRow, Instant, MinuteRow
+from ledger.base import Instant
+from ledger.models import DivergenceRow, MinuteRow
+from ledger.review_models import GroupMemberRow
 
 log = structlog.get_logger()
 

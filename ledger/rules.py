@@ -16,8 +16,10 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, text, update
 
 from comparators import Rule, RuleSet, Severity
+from ledger.base import Instant
 from ledger.engine import LedgerError
-from ledger.models import EpochRow, GroupRow, Instant, RuleHitRow, RuleRow, RuleSetRow
+from ledger.models import EpochRow
+from ledger.review_models import GroupRow, RuleHitRow, RuleRow, RuleSetRow
 from ledger.texts import storable
 
 PICKED_UP_S: Final = 6.0  # by then every worker process judges by a new rule set: it looks every 2 s (worker.rules)

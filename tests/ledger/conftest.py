@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from ledger import Finding, LaneCommit, Ledger, Outcome, Position
-from ledger.models import Base
+from ledger.base import Base
 
 DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
 

@@ -20,7 +20,7 @@ from gnomon.connecting import connect
 from gnomon.keys import Keys
 from gnomon.scripts import APPEND, BEAT, LEAVE
 from ledger import Ledger
-from ledger.models import Base
+from ledger.base import Base
 from tests.worker.processes import Worker, imported
 from worker import drain as draining
 from worker.drain import Drain
