@@ -10,7 +10,7 @@ from comparators.explaining import explain
 from comparators.fingerprints import fingerprint, wildcard
 from comparators.identical import identical
 from comparators.judging import judge
-from comparators.masking import mask
+from comparators.masking import mask, nameless
 from comparators.observations import Call, Observation
 from comparators.pairs import Comparator, Pair
 from comparators.registry import register
@@ -41,6 +41,7 @@ __all__ = [
     "identical",
     "judge",
     "mask",
+    "nameless",
     "register",
     "wildcard",
     "worst",

@@ -6,7 +6,21 @@ from typing import NoReturn
 
 import typer
 
-from console.commands import config, demo, gate, health, migrate, parked, report, rollback, rules, run, status, worker
+from console.commands import (
+    config,
+    demo,
+    gate,
+    groups,
+    health,
+    migrate,
+    parked,
+    report,
+    rollback,
+    rules,
+    run,
+    status,
+    worker,
+)
 
 app = typer.Typer(
     name="gnomon",
@@ -16,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for module in (demo, run, worker, status, report, parked, rules, gate, rollback, health, migrate, config):
+for module in (demo, run, worker, status, report, groups, parked, rules, gate, rollback, health, migrate, config):
     module.register(app)
 
 

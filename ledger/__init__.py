@@ -10,11 +10,13 @@ from ledger.facts import (
     Group,
     Hold,
     KeptDifference,
+    KeptSample,
     LaneCommit,
     Loss,
     OperationSums,
     Outcome,
     Position,
+    Sample,
     Settling,
 )
 from ledger.ledger import Ledger
@@ -37,6 +39,7 @@ from ledger.rules import (
 from ledger.ruling import apply
 from ledger.senders import Seen, Sent
 from ledger.standings import UNVERIFIED, Opening, Standing, everyone_of
+from ledger.trends import Tendency, Trend
 
 __all__ = [
     "COUNTED",
@@ -56,6 +59,7 @@ __all__ = [
     "Group",
     "Hold",
     "KeptDifference",
+    "KeptSample",
     "LaneAccount",
     "LaneCommit",
     "Ledger",
@@ -82,10 +86,13 @@ __all__ = [
     "Retained",
     "Retry",
     "RuleError",
+    "Sample",
     "Seen",
     "Sent",
     "Settling",
     "Standing",
+    "Tendency",
+    "Trend",
     "UnknownRuleError",
     "Unpaired",
     "apply",

@@ -12,7 +12,7 @@ from ledger import paired
 from ledger import rules as rulebook
 from ledger.accounts import NOBODY, LaneAccount, of_lanes
 from ledger.base import Instant
-from ledger.facts import COUNTED, FUNNEL, GRAVITY, Failure, Group, OperationSums, Outcome, Position
+from ledger.facts import COUNTED, FUNNEL, GRAVITY, Failure, Group, KeptSample, OperationSums, Outcome, Position
 from ledger.models import (
     EpochRow,
     FunnelRow,
@@ -28,7 +28,8 @@ from ledger.models import (
 from ledger.paired import PairSums
 from ledger.pairs import Measure
 from ledger.parked import Choice, Parked, ParkedState, listed, totals
-from ledger.review_models import GroupRow, GroupUserRow
+from ledger.review_models import GroupRow, GroupUserRow, SampleRow
+from ledger.trends import Trend, trends
 
 
 class Reading:
@@ -125,6 +126,17 @@ class Reading:
         rows = self._connection.execute(query).mappings()
         found = [Group(**{name: row[name] for name in names}) for row in rows]
         return sorted(found, key=lambda group: (GRAVITY.index(group.severity), -group.count, group.id))
+
+    def trends(self) -> dict[str, Trend]:
+        """Return how often each group was seen in the last hour, and in the day before it."""
+        return trends(self._connection)
+
+    def samples(self, group: str) -> list[KeptSample]:
+        """Return the divergences of a group that are kept as a whole, those called first first."""
+        names = (*KeptSample.__dataclass_fields__,)
+        query = select(*(getattr(SampleRow, name) for name in names)).where(SampleRow.group_id == group)
+        rows = self._connection.execute(query.order_by(SampleRow.called_at, SampleRow.slot)).mappings()
+        return [KeptSample(**row) for row in rows]
 
     def clusters(self, epoch: int) -> dict[str, list[dict[str, Any]]]:
         """Return, for each operation, its outcomes by exposure and cluster of users; what is lost is of none."""

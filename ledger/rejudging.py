@@ -30,7 +30,7 @@ from comparators import Rule, RuleSet, Ruling, Severity, wildcard, worst
 from ledger import rules as keeping
 from ledger.facts import Outcome
 from ledger.models import DivergenceRow, MinuteRow, ReasonRow, TallyRow
-from ledger.review_models import GroupMemberRow, GroupRow, GroupUserRow, RuleHitRow
+from ledger.review_models import GroupMemberRow, GroupRow, GroupUserRow, RuleHitRow, SampleRow
 from ledger.texts import storable
 from ledger.upsert import add_up
 
@@ -279,6 +279,9 @@ class _Recount:
         users = sorted({row["user_digest"] for row in rows})
         of_group = (GroupUserRow.group_id == group, GroupUserRow.user_digest.in_(users))
         self._connection.execute(delete(GroupUserRow).where(*of_group, ~_still_in(group)))
+        captures = [row["capture_id"] for row in rows]
+        of_sample = (SampleRow.group_id == group, SampleRow.capture_id.in_(captures))
+        self._connection.execute(delete(SampleRow).where(*of_sample))
 
 
 def _still_in(group: str) -> ColumnElement[bool]:

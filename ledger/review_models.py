@@ -1,6 +1,7 @@
 """What people review, as tables: groups of divergences with their samples, and the rules that allow some."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, func
 from sqlalchemy.orm import Mapped, mapped_column
@@ -22,6 +23,10 @@ class GroupRow(Base):
     first_seen: Mapped[datetime]
     last_seen: Mapped[datetime]
     example: Mapped[str] = mapped_column(String(64))  #: capture id of the first divergence
+    # 0: kept before this was
+    first_epoch: Mapped[int] = mapped_column(default=0)
+    last_epoch: Mapped[int] = mapped_column(default=0)
+    regressed_epoch: Mapped[int] = mapped_column(default=0)  #: the last in which it came back; 0: it never did
 
 
 class GroupMemberRow(Base):
@@ -43,6 +48,19 @@ class GroupUserRow(Base):
     __tablename__ = "group_users"
     group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), primary_key=True)
     user_digest: Mapped[str] = mapped_column(String(16), primary_key=True)
+
+
+class SampleRow(Base):
+    """A divergence of a group as a whole: what was asked, and what both sides said; masked. Up to three a group."""
+
+    __tablename__ = "group_samples"
+    group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), primary_key=True)
+    slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  #: of three, by user and what differs
+    capture_id: Mapped[str] = mapped_column(String(64))
+    epoch: Mapped[int]
+    called_at: Mapped[datetime]
+    user_digest: Mapped[str] = mapped_column(String(16))
+    sample: Mapped[dict[str, Any]]  #: args, legacy, enhanced
 
 
 class RuleRow(Base):

@@ -29,6 +29,7 @@ from worker.expiry import TOO_OLD, is_expired
 from worker.failures import ANSWER_BYTES, failure_in, failure_of
 from worker.observing import Observed, ReplayedCall
 from worker.rulebook import Rulebook
+from worker.sampling import sampler
 from worker.selection import Due
 from worker.targets import guard
 from worker.targets.errors import UnsendableError
@@ -267,6 +268,7 @@ class Replayer:
         return result
 
 
+_RECORDED: Final = (Verdict.DIVERGED, Verdict.FAILED)  # what people review
 _OUTCOMES: Final = {verdict: Outcome(verdict.value) for verdict in Verdict}
 
 
@@ -360,12 +362,17 @@ def _judged(
         failure = None
     elif after.exception:
         failure, reason = failure or failure_of(after.exception.type), _why(capture, after.exception.type)
+    kept = tuple(KeptDifference.of(capture.op, found) for found in judgement.differences)
+    recorded = judgement.verdict in _RECORDED
     return _found(
         capture,
         _OUTCOMES[judgement.verdict],
         reason,
         failure=failure,
-        differences=tuple(KeptDifference.of(capture.op, found) for found in judgement.differences),
+        differences=kept,
+        sample=sampler().of(capture, kept, reason=reason, args=args, legacy=before, enhanced=after)
+        if recorded
+        else None,
         enhanced_returned=after.exception is None,
         replayed_us=replayed_us,
     )

@@ -9,7 +9,7 @@ def test_the_public_names_are_these():
     assert set(comparators.__all__) == {
         "ABSENT", "NO_RULES", "Call", "Comparator", "Difference", "Judgement", "Kind", "Observation", "Pair",
         "PatternError", "Rule", "RuleSet", "Ruling", "Schema", "Severity", "checked_pattern",
-        "Verdict", "explain", "fingerprint", "identical", "judge", "mask", "register", "wildcard",
+        "Verdict", "explain", "fingerprint", "identical", "judge", "mask", "nameless", "register", "wildcard",
         "worst",
     }  # fmt: skip
     assert all(hasattr(comparators, name) for name in comparators.__all__)

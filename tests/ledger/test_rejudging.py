@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from comparators import Difference, Kind, Severity
-from ledger import Draft, KeptDifference, Outcome, apply, rejudging
+from ledger import Draft, KeptDifference, Outcome, Sample, apply, rejudging
 
 NOON_US = 1_790_000_040_000_000
 MINUTE_US = 60_000_000
@@ -372,3 +372,13 @@ def test_users_who_differ_elsewhere_in_a_group_stay_in_it(ledger, hold, finding,
     [group] = read(ledger, "groups")
     assert (group.count, group.users) == (1, 1)
     assert group.last_seen < datetime.fromtimestamp(NOON_US / 1e6, UTC)
+
+
+def test_what_is_allowed_is_no_sample_any_more(ledger, hold, finding, read):
+    """Of the groups that it leaves; in those that it stays in it is one still."""
+    both, whole = (kept(), kept("$[1].tag")), Sample(slot=0, legacy=1, enhanced=2)
+    hold(ledger).commit(finding(Outcome.DIVERGED, differences=both, sample=whole))
+    ids = {group.path: group.id for group in read(ledger, "groups")}
+    ledger.add_rule(draft())
+    rejudge(ledger)
+    assert [len(read(ledger, "samples", ids[path])) for path in (ALLOWED, "$[*].tag")] == [0, 1]
