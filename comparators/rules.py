@@ -14,6 +14,7 @@ from comparators.paths import ROOT, is_path, wildcard
 from comparators.verdicts import Kind, Severity
 
 LONGEST_PATTERN: Final = 200  # characters; longer paths are cut when they are kept
+MOST_NAMED: Final = 2  # rules in one reason
 #: kinds that no rule may name: whom it hurts cannot be known, and a failure is no difference
 NEVER: Final = frozenset({Kind.LEAK, Kind.FAILURE})
 
@@ -48,8 +49,9 @@ class Ruling(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """Who decided, in words."""
-        return f"rule{'s' if len(self.named) > 1 else ''} {', '.join(map(str, self.named))}"
+        """Who decided, in words: there are as many reasons as combinations of rules, so a few stand for all."""
+        named = ", ".join(map(str, self.named[:MOST_NAMED])) + (" and more" if len(self.named) > MOST_NAMED else "")
+        return f"rule{'s' if len(self.named) > 1 else ''} {named}"
 
 
 #: path, kind, severity

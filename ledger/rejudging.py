@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from comparators import Rule, RuleSet, Ruling, Severity, wildcard, worst
 from ledger import rules as keeping
+from ledger.epochs import open_epoch
 from ledger.facts import Outcome
 from ledger.models import DivergenceRow, MinuteRow, ReasonRow, TallyRow
 from ledger.review_models import GroupMemberRow, GroupRow, GroupUserRow, RuleHitRow, SampleRow
@@ -81,7 +82,7 @@ class Preview:
 def step(connection: Connection, after: Place | None) -> Rejudged:
     """Count some divergences anew, in one transaction with everything that they are counted in."""
     keeping.lock(connection)
-    rules, epoch = keeping.in_force(connection), keeping.open_epoch(connection)
+    rules, epoch = keeping.in_force(connection), open_epoch(connection)
     group = next((each for each in named(connection, rules) if after is None or each >= after.group), None)
     if group is None:
         keeping.mark_rejudged(connection)
@@ -113,7 +114,7 @@ def named(connection: Connection, rules: RuleSet) -> list[str]:
 
 def preview(connection: Connection, rule: Rule) -> Preview:
     """Return what `rule` would hide, beside the rules in force."""
-    rules, epoch = keeping.in_force(connection).with_rule(rule), keeping.open_epoch(connection)
+    rules, epoch = keeping.in_force(connection).with_rule(rule), open_epoch(connection)
     alone = RuleSet(0, [rule])
     groups = tuple(named(connection, alone))
     counts: Counter[str] = Counter()

@@ -18,6 +18,7 @@ from sqlalchemy import ColumnElement, Connection, Select, func, insert, select, 
 from comparators import Rule, RuleSet, Severity
 from ledger.base import Instant
 from ledger.engine import LedgerError
+from ledger.epochs import open_epoch, open_next
 from ledger.models import EpochRow
 from ledger.review_models import GroupRow, RuleHitRow, RuleRow, RuleSetRow
 from ledger.texts import storable
@@ -104,13 +105,6 @@ def lock(connection: Connection) -> None:
     """Let nobody else change rules, or count anew by them, until the transaction ends; SQLite has one writer anyhow."""
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-
-
-def open_epoch(connection: Connection) -> int:
-    """Return the number of the open epoch."""
-    found = connection.scalar(select(func.max(EpochRow.epoch)).where(EpochRow.closed_at.is_(None)))
-    assert found is not None
-    return int(found)
 
 
 def version(connection: Connection) -> int:
@@ -200,19 +194,9 @@ def _end(connection: Connection, which: ColumnElement[bool], change: str, by: st
     ended = {"until": number, "ended_at": func.now(), "ended_by": by, "ended_why": why}
     statement = update(RuleRow).where(RuleRow.until.is_(None), which).values(**ended).returning(RuleRow.id)
     rules = tuple(sorted(connection.scalars(statement)))
-    epoch = _open_next(connection, number)
+    epoch = open_next(connection, rules_version=number)
     _write_version(connection, number, change, by, epoch)
     return Changed(version=number, epoch=epoch, rules=rules)
-
-
-def _open_next(connection: Connection, rules_version: int) -> int:
-    """Close the open epoch and open the next one, at the same stage with the same build."""
-    last = open_epoch(connection)
-    row = connection.execute(select(EpochRow).where(EpochRow.epoch == last)).mappings().one()
-    connection.execute(update(EpochRow).where(EpochRow.closed_at.is_(None)).values(closed_at=func.now()))
-    same = {name: row[name] for name in ("share", "build")}
-    connection.execute(insert(EpochRow).values(epoch=last + 1, **same, rules_version=rules_version))
-    return last + 1
 
 
 def _write_version(connection: Connection, number: int, change: str, author: str, epoch: int) -> None:

@@ -298,6 +298,7 @@ class Drain:
         until = float("inf")
         while any(held.busy for held in self._held.values()) and time.monotonic() < until:
             self._turned()
+            self._replayer.rulebook.look()
             self._wait([held for held in self._held.values() if held.settling])
             self._settle()
             until = min(until, self._patient_until())

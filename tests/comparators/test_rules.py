@@ -127,3 +127,44 @@ def test_a_rule_names_what_is_generalised_alike_and_nothing_else(one, other):
     here, there = below("$", one), below("$", other)
     named = rules((wildcard(here), "changed")).names("memory.recent", there, "changed")
     assert bool(named) == (wildcard(here) == wildcard(there))
+
+
+FOUND = st.lists(
+    st.tuples(
+        st.sampled_from(["$[0].a", "$[1].a", "$[0].b", "$.c", "$"]),
+        st.sampled_from(["changed", "lost", "added"]),
+        st.sampled_from(list(Severity)),
+    ),
+    max_size=6,
+)
+PLACES = st.lists(
+    st.tuples(st.sampled_from(["$[*].a", "$[*].b", "$.c", "$"]), st.sampled_from(["changed", "lost", "added"])),
+    max_size=5,
+    unique=True,
+)
+
+
+@given(FOUND, PLACES, PLACES)
+def test_more_rules_never_make_a_divergence(found, some, more):
+    """What is allowed stays allowed, what is ignored stays ignored; and nothing critical ever is either."""
+    before = rules(*some).rule_on("memory.recent", found)
+    after = rules(*some, *more).rule_on("memory.recent", found)
+    assert all(now for was, now in zip(before.rules, after.rules, strict=True) if was)
+    assert after.ignored >= before.ignored
+    critical = [rule for rule, (_, _, severity) in zip(after.rules, found, strict=True) if severity is CRITICAL]
+    assert not any(critical)
+    assert not (critical and after.ignored)
+
+
+@given(FOUND, PLACES)
+def test_the_order_of_differences_changes_nothing(found, places):
+    """A rule decides on each by itself."""
+    here, there = (rules(*places).rule_on("memory.recent", order) for order in (found, found[::-1]))
+    assert (here.rules[::-1], here.ignored, here.reason) == (there.rules, there.ignored, there.reason)
+
+
+def test_a_reason_names_a_few_rules():
+    """Every combination is counted by itself, so there must not be too many."""
+    places = [(f"$.f{letter}", "lost") for letter in "abcd"]
+    ruling = rules(*places).rule_on("memory.recent", [(*place, MINOR) for place in places])
+    assert (ruling.reason, ruling.named) == ("rules 1, 2 and more", (1, 2, 3, 4))
