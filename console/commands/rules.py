@@ -21,6 +21,7 @@ from console.rules import Rules, in_words, preview_as_json
 from ledger import PICKED_UP_S, CriticalRuleError, Draft, Ledger, Preview, Rejudged
 
 LONGEST: Final = 200  # characters of an operation's name
+MOST_PAUSE_S: Final = 0.25  # SQLite's waiting writers try again after 0.1 s at most
 MOST: Final = 2**53  #: no rule has a higher number
 _SPAN: Final = re.compile(r"(\d{1,6})([mhd])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
@@ -195,11 +196,13 @@ def _through(ledger: Ledger) -> tuple[Rejudged, Counter[str]]:
         task = shown.add_task("rejudged", total=None)
         after = None
         while True:
+            began = time.monotonic()
             step = ledger.rejudge(after)
             done.update({name: getattr(step, name) for name in ("looked_at", "ignored", "in_part", "kept")})
             shown.update(task, completed=done["looked_at"])
             if (after := step.after) is None:
                 return step, done
+            time.sleep(min(MOST_PAUSE_S, time.monotonic() - began))  # commits of workers come in between
 
 
 def _young_for(ledger: Ledger) -> float:

@@ -13,6 +13,7 @@ from comparators import NO_RULES, Rule, RuleSet
 from gnomon.flags import StoredFlags
 from gnomon.switchboard import change_flags, read_flags, store_flags
 from ledger import Draft, LedgerError, Outcome
+from tests.worker.processes import eventually
 from tests.worker.test_replay import captured, due, returned
 from worker import engine as engines
 from worker import epochs, rulebook
@@ -248,3 +249,58 @@ def test_stored_flags_keep_everything_but_the_epoch(ledger, ledger_url, server, 
     assert after == msgspec.structs.replace(before, version=before.version + 1, epoch=2)
     server.hset(keys.flags, "document", b"nonsense")
     assert not epochs.stamp(server, keys, ledger)
+
+
+# --- a real worker
+
+APPLICATION = """
+from gnomon import Gnomon
+
+gnomon = Gnomon.from_env()
+
+@gnomon.operation("note.list", kind="read", user="user")
+def listed(user: str) -> list[str]:
+    return [user]
+
+@listed.enhanced
+def listed_enhanced(user):
+    return [f"{user}!"]
+"""
+
+
+@pytest.fixture
+def application(make_application):
+    """Import an application whose enhanced side is always wrong, as a live process does."""
+    return make_application("notes_for_rules", APPLICATION)
+
+
+@pytest.mark.slow
+def test_a_worker_takes_a_rule_in_and_lets_go_of_it(application, start_worker, ledger, server, keys):
+    """Without a restart: diverged, ignored, counted anew, and after the retirement diverged in another epoch."""
+    worker = start_worker()
+
+    def ends_as(outcome: str, epoch: int) -> bool:
+        application.listed("ann")
+        assert application.gnomon.flush(5)
+        with ledger.reading() as reading:
+            found = reading.sums(epoch).get("note.list")
+        return found is not None and found.outcomes[outcome] > 0
+
+    assert eventually(lambda: ends_as("diverged", 1)), worker.said
+    ledger.add_rule(draft())
+    assert eventually(lambda: ends_as("ignored", 1)), worker.said
+    time.sleep(rulebook.LOOK_S * 2)
+    after = None
+    while (after := ledger.rejudge(after).after) is not None:
+        pass
+    with ledger.reading() as reading:
+        [rule] = reading.rules()
+        counted = reading.sums(1)["note.list"].outcomes
+    assert (counted["diverged"], rule.hits) == (0, counted["ignored"])
+    ledger.retire_rule(1, by="ann", why="it was a bug after all")
+    assert eventually(lambda: read_flags(server, keys).epoch == 2), worker.said
+    assert eventually(lambda: ends_as("diverged", 2)), worker.said
+    with ledger.reading() as reading:
+        assert +reading.sums(2)["note.list"].outcomes == Counter(
+            diverged=reading.sums(2)["note.list"].outcomes["diverged"]
+        )
