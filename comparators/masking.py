@@ -61,14 +61,16 @@ def mask(value: Any) -> Any:
 
 
 def nameless(value: Any, user: Any) -> Any:
-    """Return a masked value in which the id `user` stands nowhere as a whole text, and every integer fits 64 bits."""
+    """Return a masked value in which the id `user` stands nowhere as a whole, and every integer fits 64 bits."""
     match value:
+        case bool():
+            return value
         case dict():
             return {key: nameless(part, user) for key, part in value.items()}
         case list():
             return [nameless(part, user) for part in value]
-        case str():
-            return USER if value and value == user else value
+        case str() | int() if value and str(value) == user:
+            return USER
         case int() if value.bit_length() > _JSON_BITS:
             return str(value)
     return value

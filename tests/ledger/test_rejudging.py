@@ -138,15 +138,28 @@ def agreed(dump):
     return check
 
 
-def test_all_is_as_if_the_rules_had_been_in_force_from_the_start(ledger, hold, traffic, figures, agreed):
-    """Tallies by cluster, minutes, reasons, hits, groups, members and users: row by row."""
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        ([(ALLOWED, "changed")], {"looked_at": 80, "ignored": 60, "in_part": 20}),
+        ([("$[*].tag", "lost")], {"looked_at": 40, "ignored": 20, "in_part": 20}),
+        ([("$[*].hint", "added")], {"looked_at": 20, "in_part": 20}),
+        ([(ALLOWED, "changed"), ("$[*].tag", "lost"), ("$[*].paid_score", "changed")], {"ignored": 120}),
+        ([("$[*].nothing", "lost")], {}),
+    ],
+)
+def test_all_is_as_if_the_rules_had_been_in_force_from_the_start(
+    ledger, hold, traffic, figures, agreed, places, expected
+):
+    """Tallies by cluster, minutes, reasons, hits, members and users: row by row."""
     found = traffic(120)
     hold(ledger).commit(*found)
     agreed()
-    ledger.add_rule(draft())
+    for path, kind in places:
+        ledger.add_rule(draft(path, kind=kind))
     done = rejudge(ledger)
     agreed()
-    assert done == Counter(looked_at=80, ignored=60, in_part=20)
+    assert {name: done[name] for name in expected} == expected
     anew = figures()
     _empty(ledger)
     hold(ledger, 1).commit(*(apply(ledger.rules(), each) for each in found))

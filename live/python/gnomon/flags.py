@@ -71,9 +71,9 @@ _SHADOW: Final = {reason: FlagDecision(False, reason) for reason in Reason}
 class StoredFlags(msgspec.Struct, frozen=True, omit_defaults=True):
     """The flags as stored in Redis.
 
-    `version` grows with every change, `epoch` with every stage; `lowered` is the version at which a flag was last
-    switched off or the share lowered. `enabled` and `disabled` are users one by one, `segments` named lists of users
-    that are enabled together; `retired` once enhanced serves alone.
+    `version` grows with every change, `epoch` with every stage and with every rule that ends; `lowered` is the version
+    at which a flag was last switched off or the share lowered. `enabled` and `disabled` are users one by one,
+    `segments` named lists of users that are enabled together; `retired` once enhanced serves alone.
     """
 
     version: int = 0
