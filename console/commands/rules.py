@@ -116,17 +116,13 @@ def add(
     """
     found, author, reason = place(run, live=live), _said(by, "--by: a name is needed"), _reason(why)
     with contextlib.closing(found.ledger()) as ledger:
-        named = _place_of(operation, path, kind, found, ledger)
-        expires_at = None if expires is None else _moment(expires, ledger)
-        seen = ledger.preview(*named)
-        _tell(seen)
-        if seen.critical:
-            raise CriticalRuleError(seen.groups[0])
-        if not (yes or _confirmed("Allow it?")):
+        operation, path, kind = _place_of(operation, path, kind, found, ledger)
+        expires_at = _moment(expires, ledger) if expires is not None else None
+        draft = Draft(operation=operation, path=path, kind=kind, author=author, reason=reason, expires_at=expires_at)
+        seen = ledger.preview(operation, path, kind)
+        if not _shown_and_wanted(seen, yes=yes):
             note("Nothing was changed.")
             return EXIT_FINDINGS
-        operation, path, kind = named
-        draft = Draft(operation=operation, path=path, kind=kind, author=author, reason=reason, expires_at=expires_at)
         made = ledger.add_rule(draft)
     if json:
         print_json({"rule": made.rules[0], "version": made.version, "epoch": made.epoch, **preview_as_json(seen)})
@@ -263,9 +259,13 @@ def _reason(why: str) -> str:
     return _said(why, "--why: a reason in words is needed")
 
 
-def _tell(seen: Preview) -> None:
+def _shown_and_wanted(seen: Preview, *, yes: bool) -> bool:
+    """Say what a rule would hide, and ask; raises CriticalRuleError where it names anything critical."""
     for line in in_words(seen):
         note(line)
+    if seen.critical:
+        raise CriticalRuleError(seen.groups[0])
+    return yes or _confirmed("Allow it?")
 
 
 def _confirmed(question: str) -> bool:
