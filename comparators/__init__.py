@@ -10,15 +10,17 @@ from comparators.explaining import explain
 from comparators.fingerprints import fingerprint, wildcard
 from comparators.identical import identical
 from comparators.judging import judge
-from comparators.masking import mask
+from comparators.masking import mask, nameless
 from comparators.observations import Call, Observation
 from comparators.pairs import Comparator, Pair
 from comparators.registry import register
+from comparators.rules import NO_RULES, PatternError, Rule, RuleSet, Ruling, checked_pattern
 from comparators.schemas import Schema
 from comparators.verdicts import ABSENT, Difference, Judgement, Kind, Severity, Verdict, worst
 
 __all__ = [
     "ABSENT",
+    "NO_RULES",
     "Call",
     "Comparator",
     "Difference",
@@ -26,14 +28,20 @@ __all__ = [
     "Kind",
     "Observation",
     "Pair",
+    "PatternError",
+    "Rule",
+    "RuleSet",
+    "Ruling",
     "Schema",
     "Severity",
     "Verdict",
+    "checked_pattern",
     "explain",
     "fingerprint",
     "identical",
     "judge",
     "mask",
+    "nameless",
     "register",
     "wildcard",
     "worst",

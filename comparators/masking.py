@@ -23,6 +23,8 @@ _READ: Final = 2_000  # characters read of one text; what is cut there may be ha
 _DROPPED: Final = 400
 _MAX_BITS: Final = 256  # of an integer that is shown
 _ELLIPSIS: Final = "…"
+USER: Final = "‹user›"
+_JSON_BITS: Final = 63  # of an integer that every JSON writer takes
 
 _SECRET: Final = re.compile(
     r"""
@@ -56,6 +58,22 @@ _PRIVATE_FIELD: Final = re.compile(
 def mask(value: Any) -> Any:
     """Return `value` with what is private in its texts replaced by `‹email›` and the like, long parts cut short."""
     return _Mask().value(value, 0)
+
+
+def nameless(value: Any, user: Any) -> Any:
+    """Return a masked value in which the id `user` stands nowhere as a whole, and every integer fits 64 bits."""
+    match value:
+        case bool():
+            return value
+        case dict():
+            return {key: nameless(part, user) for key, part in value.items()}
+        case list():
+            return [nameless(part, user) for part in value]
+        case str() | int() if value and str(value) == user:
+            return USER
+        case int() if value.bit_length() > _JSON_BITS:
+            return str(value)
+    return value
 
 
 class _Mask:

@@ -11,6 +11,7 @@ _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _STEP: Final = re.compile(
     r"\.(?P<name>[A-Za-z_][A-Za-z0-9_]*)|\[(?P<index>\d+)\]|\['(?P<quoted>(?:[^'\\]|\\.)*+)'\]", re.ASCII
 )
+_PATTERN: Final = re.compile(rf"\$(?:{_STEP.pattern}|\[\*\])*", re.ASCII)
 _DIGITS_OF_AN_ID: Final = 4  # `line_2` names a field, `u12345` somebody
 
 
@@ -34,6 +35,11 @@ def below(path: str, steps: Iterable[str | int]) -> str:
     for step in steps:
         path = item(path, step) if isinstance(step, int) else member(path, step)
     return path
+
+
+def is_path(text: str) -> bool:
+    """Tell whether `text` is a path from end to end, wildcards allowed; one that was cut short is none."""
+    return _PATTERN.fullmatch(text) is not None
 
 
 def wildcard(path: str) -> str:

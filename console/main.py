@@ -6,7 +6,22 @@ from typing import NoReturn
 
 import typer
 
-from console.commands import config, demo, drill, gate, health, migrate, parked, report, rollback, run, status, worker
+from console.commands import (
+    config,
+    demo,
+    drill,
+    gate,
+    groups,
+    health,
+    migrate,
+    parked,
+    report,
+    rollback,
+    rules,
+    run,
+    status,
+    worker,
+)
 
 app = typer.Typer(
     name="gnomon",
@@ -16,7 +31,22 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for module in (demo, run, worker, status, report, parked, drill, gate, rollback, health, migrate, config):
+for module in (
+    demo,
+    run,
+    worker,
+    status,
+    report,
+    groups,
+    parked,
+    rules,
+    drill,
+    gate,
+    rollback,
+    health,
+    migrate,
+    config,
+):
     module.register(app)
 
 

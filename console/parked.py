@@ -10,16 +10,14 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from comparators import mask
+from comparators import mask, nameless
 from console.facts import age, counted
 from console.output import plain
 from gnomon.hashing import user_digest
 from ledger import Parked, ParkedState
 
 WIDE: Final = 110  # columns: room for dates
-USER: Final = "‹user›"  # noqa: RUF001 -- these quotation marks tell a mask from what people write
 _NOBODY: Final = user_digest("")
-_JSON_BITS: Final = 63  # of an integer that msgspec writes
 _DECODES: Final = (msgspec.MsgspecError, RecursionError, UnicodeDecodeError)
 
 
@@ -102,21 +100,7 @@ class Held:
         except _DECODES:
             return cls(None, f"cannot be decoded: {counted(len(payload), 'byte')}, {plain(one.reason)}")
         masked = mask(document)
-        return cls(_nameless(masked, masked.get("user") if isinstance(masked, dict) else None))
-
-
-def _nameless(value: Any, user: Any) -> Any:
-    """Return a value in which the user's id stands nowhere as a whole text: who it is shows in the digest alone."""
-    match value:
-        case dict():
-            return {key: _nameless(part, user) for key, part in value.items()}
-        case list():
-            return [_nameless(part, user) for part in value]
-        case str():
-            return USER if value and value == user else value
-        case int() if value.bit_length() > _JSON_BITS:
-            return str(value)
-    return value
+        return cls(nameless(masked, masked.get("user") if isinstance(masked, dict) else None))
 
 
 def show(one: Parked, held: Held, console: Console) -> None:

@@ -16,7 +16,7 @@ from ledger import Group as DifferenceGroup
 from ledger import Outcome, PairSums
 from rollout import Decision, Standing, State
 
-_STYLES: Final = {"critical": "bold red", "major": "yellow", "minor": "cyan"}
+SEVERITIES: Final = {"critical": "bold red", "major": "yellow", "minor": "cyan"}
 _STATES: Final = {
     State.ELIGIBLE: "bold green",
     State.ROLLBACK: "bold red",
@@ -103,7 +103,7 @@ def show_groups(groups: Iterable[DifferenceGroup], console: Console) -> None:
     table = _table("group", "operation", "severity", "kind at path", "count", "users", right=2)
     for group in found:
         what = Group(cell(f"{group.kind} at {group.path}"), Text(group.explanation, style="dim"))
-        severity = Text(group.severity, style=_STYLES.get(group.severity, ""))
+        severity = Text(group.severity, style=SEVERITIES.get(group.severity, ""))
         table.add_row(group.id, cell(group.operation), severity, what, f"{group.count:,}", f"{group.users:,}")
     console.print(table, "")
 

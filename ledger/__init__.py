@@ -10,11 +10,13 @@ from ledger.facts import (
     Group,
     Hold,
     KeptDifference,
+    KeptSample,
     LaneCommit,
     Loss,
     OperationSums,
     Outcome,
     Position,
+    Sample,
     Settling,
 )
 from ledger.ledger import Ledger
@@ -22,16 +24,34 @@ from ledger.paired import Noise, PairSums
 from ledger.pairs import Comparison, Field, Measure, PairedRuns, Unpaired
 from ledger.parked import Choice, NotParkedError, Parked, ParkedState, Retry
 from ledger.reading import Reading
+from ledger.rejudging import Place, Preview, Rejudged
 from ledger.retention import Retained
+from ledger.rules import (
+    PICKED_UP_S,
+    Changed,
+    CriticalRuleError,
+    Draft,
+    DuplicateRuleError,
+    Listed,
+    RuleError,
+    UnknownRuleError,
+)
+from ledger.ruling import apply
 from ledger.senders import Seen, Sent
 from ledger.standings import UNVERIFIED, Opening, Standing, everyone_of
+from ledger.trends import Tendency, Trend
 
 __all__ = [
     "COUNTED",
+    "PICKED_UP_S",
     "UNVERIFIED",
     "CallsKey",
+    "Changed",
     "Choice",
     "Comparison",
+    "CriticalRuleError",
+    "Draft",
+    "DuplicateRuleError",
     "Failure",
     "FencedError",
     "Field",
@@ -39,12 +59,14 @@ __all__ = [
     "Group",
     "Hold",
     "KeptDifference",
+    "KeptSample",
     "LaneAccount",
     "LaneCommit",
     "Ledger",
     "LedgerError",
     "LedgerSchemaError",
     "LedgerUnreachableError",
+    "Listed",
     "Loss",
     "Measure",
     "Noise",
@@ -56,15 +78,24 @@ __all__ = [
     "PairedRuns",
     "Parked",
     "ParkedState",
+    "Place",
     "Position",
+    "Preview",
     "Reading",
+    "Rejudged",
     "Retained",
     "Retry",
+    "RuleError",
+    "Sample",
     "Seen",
     "Sent",
     "Settling",
     "Standing",
+    "Tendency",
+    "Trend",
+    "UnknownRuleError",
     "Unpaired",
+    "apply",
     "database_url",
     "everyone_of",
 ]

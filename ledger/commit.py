@@ -3,33 +3,20 @@
 The compare-and-set on position and fence is what makes the counters exact: whoever was overtaken writes nothing.
 """
 
-from functools import cache
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, CursorResult, Update, bindparam, func, update
 
-from comparators import wildcard
-from ledger import accounts, paired, parked
+from ledger import accounts, grouping, paired, parked, ruling
 from ledger.engine import FencedError
-from ledger.facts import GRAVITY, CallsKey, Finding, KeptDifference, LaneCommit, Outcome
-from ledger.models import (
-    DivergenceRow,
-    GroupMemberRow,
-    GroupRow,
-    GroupUserRow,
-    LaneRow,
-    MinuteRow,
-    ParkedRow,
-    ReasonRow,
-    StandingRow,
-    TallyRow,
-    UserRow,
-)
+from ledger.facts import CallsKey, Finding, KeptDifference, LaneCommit, Outcome
+from ledger.models import DivergenceRow, LaneRow, MinuteRow, ParkedRow, ReasonRow, StandingRow, TallyRow, UserRow
+from ledger.review_models import RuleHitRow
 from ledger.standings import Standing
 from ledger.tallying import Sums, operation_name, place_of
-from ledger.texts import graver, storable
-from ledger.upsert import Statement, add_new, add_up, insert_into, put
+from ledger.texts import storable
+from ledger.upsert import add_new, add_up, put
 
 RECORDED = (Outcome.DIVERGED, Outcome.FAILED)  # what people review; the rest is counted
 
@@ -51,7 +38,10 @@ def write(connection: Connection, commit: LaneCommit) -> int:
     add_up(connection, MinuteRow, taken.minutes(sums.minutes()))
     add_up(connection, ReasonRow, taken.reasons(sums.reasons()))
     add_new(connection, UserRow, sums.users())
-    _record(connection, [finding for finding in findings if finding.outcome in RECORDED])
+    add_up(connection, RuleHitRow, ruling.hits(findings))
+    recorded = [finding for finding in findings if finding.outcome in RECORDED]
+    add_new(connection, DivergenceRow, map(_divergence, recorded))
+    grouping.record(connection, recorded)
     kept = [finding for finding in findings if finding.outcome is Outcome.PARKED]
     add_new(connection, ParkedRow, [_parked(commit.lane, finding) for finding in kept if not finding.unparks])
     add_new(connection, ParkedRow, [_parked_again(taken, finding) for finding in kept if finding.unparks])
@@ -162,20 +152,6 @@ def _set_back(connection: Connection, lane: int, now_us: int) -> None:
     connection.execute(of_lane.where(is_open, StandingRow.opened_us > now_us).values(opened_us=0))
 
 
-def _record(connection: Connection, findings: list[Finding]) -> None:
-    add_new(connection, DivergenceRow, [_divergence(finding) for finding in findings])
-    groups = _groups(findings)
-    _merge_groups(connection, list(groups.values()))
-    members = [(gid, f) for f in findings for gid in _fingerprints(f)]
-    add_new(connection, GroupMemberRow, [_member(gid, finding) for gid, finding in members])
-    users = {(gid, finding.digest) for gid, finding in members}
-    add_new(connection, GroupUserRow, [{"group_id": gid, "user_digest": digest} for gid, digest in users])
-
-
-def _member(group_id: str, finding: Finding) -> dict[str, Any]:
-    return {"group_id": group_id, "called_at": finding.called_at, "capture_id": storable(finding.capture_id, 64)}
-
-
 def _divergence(finding: Finding) -> dict[str, Any]:
     return {
         "operation": operation_name(finding.operation),
@@ -186,6 +162,7 @@ def _divergence(finding: Finding) -> dict[str, Any]:
         "severity": str(finding.severity),
         "reason": storable(finding.reason, 100),
         "user_digest": finding.digest,
+        "cluster": finding.cluster,
         "called_at": finding.called_at,
         "differences": [_as_json(kept) for kept in finding.differences],
     }
@@ -194,56 +171,3 @@ def _divergence(finding: Finding) -> dict[str, Any]:
 def _as_json(kept: KeptDifference) -> dict[str, Any]:
     document: dict[str, Any] = msgspec.to_builtins(kept)
     return {name: document[name] for name in document if name not in ("group", "explanation")}
-
-
-def _fingerprints(finding: Finding) -> set[str]:
-    return {kept.group for kept in finding.differences}
-
-
-def _groups(findings: list[Finding]) -> dict[str, dict[str, Any]]:
-    groups: dict[str, dict[str, Any]] = {}
-    for finding in findings:
-        called_at = finding.called_at
-        graver_last = sorted(finding.differences, key=lambda kept: kept.severity.rank)
-        for gid, kept in {kept.group: kept for kept in graver_last}.items():
-            group = groups.get(gid) or groups.setdefault(gid, _new_group(gid, finding, kept))
-            group["severity"] = min(group["severity"], kept.severity, key=GRAVITY.index)
-            group["count"] += 1
-            group["first_seen"] = min(group["first_seen"], called_at)
-            group["last_seen"] = max(group["last_seen"], called_at)
-    return groups
-
-
-def _new_group(gid: str, finding: Finding, kept: KeptDifference) -> dict[str, Any]:
-    return {
-        "id": gid,
-        "operation": operation_name(finding.operation),
-        "kind": kept.kind,
-        "path": storable(wildcard(kept.path), 500),
-        "severity": str(kept.severity),
-        "explanation": storable(kept.explanation, 500),
-        "count": 0,
-        "first_seen": finding.called_at,
-        "last_seen": finding.called_at,
-        "example": storable(finding.capture_id, 64),
-    }
-
-
-@cache
-def _merging_groups(dialect: str) -> Statement:
-    statement = insert_into(dialect, GroupRow)
-    new = statement.excluded
-    earliest, latest = (func.least, func.greatest) if dialect == "postgresql" else (func.min, func.max)
-    merged = {
-        "count": GroupRow.count + new.count,
-        "first_seen": earliest(GroupRow.first_seen, new.first_seen),
-        "last_seen": latest(GroupRow.last_seen, new.last_seen),
-        "severity": graver(GroupRow.severity, new.severity),
-    }
-    return statement.on_conflict_do_update(index_elements=["id"], set_=merged)
-
-
-def _merge_groups(connection: Connection, groups: list[dict[str, Any]]) -> None:
-    if groups:
-        ordered = sorted(groups, key=lambda group: group["id"])
-        connection.execute(_merging_groups(connection.dialect.name), ordered)

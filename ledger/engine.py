@@ -30,6 +30,7 @@ class LedgerError(Exception):
     LedgerError
     ├── LedgerUnreachableError   the database does not answer, or the URL is none
     ├── LedgerSchemaError        its tables are missing, older or newer, or another namespace's
+    ├── RuleError                what was asked of the rules cannot be done (ledger.rules)
     ├── NotParkedError           captures were named to be decided upon that are not parked (ledger.parked)
     └── FencedError              another worker has taken the lane since
     """

@@ -82,6 +82,7 @@ class KeptDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     explanation: str
     legacy: Any = msgspec.UNSET
     enhanced: Any = msgspec.UNSET
+    rule: int = 0  #: the rule that allows it; 0 where none does
 
     @classmethod
     def of(cls, operation: str, difference: Difference) -> "KeptDifference":
@@ -96,6 +97,15 @@ class KeptDifference(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
             legacy=msgspec.UNSET if legacy is ABSENT else mask(legacy),
             enhanced=msgspec.UNSET if enhanced is ABSENT else mask(enhanced),
         )
+
+
+class Sample(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One divergence as a whole, masked; `slot` is which of a group's three it may be."""
+
+    slot: int
+    args: Any = None
+    legacy: Any = None
+    enhanced: Any = None
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -114,6 +124,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     replayed_us: int = 0  #: when the side that did not answer live was replayed, on Redis's clock; of writes 0
     differences: tuple[KeptDifference, ...] = ()
     payload: bytes | None = None  #: the capture itself, where it is parked
+    sample: Sample | None = None  #: all of it, where its groups have few such
     unparks: str = ""  #: the parked capture, by the name it is kept under, that was replayed again; this came of it
 
     @property
@@ -122,9 +133,14 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
         return datetime.fromtimestamp(self.called_at_us / 1_000_000, UTC)
 
     @property
+    def counted(self) -> tuple[KeptDifference, ...]:
+        """Its differences without those that a rule allows."""
+        return tuple(kept for kept in self.differences if not kept.rule)
+
+    @property
     def severity(self) -> Severity:
-        """The gravest of its differences."""
-        return max((kept.severity for kept in self.differences), default=Severity.MAJOR, key=lambda found: found.rank)
+        """The gravest of its differences that no rule allows."""
+        return max((kept.severity for kept in self.counted), default=Severity.MAJOR, key=lambda found: found.rank)
 
     @property
     def digest(self) -> str:
@@ -199,7 +215,7 @@ class OperationSums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A kind of difference, and how much of it there is."""
+    """A kind of difference, and how much of it there is; epochs are 0 where it was seen before they were noted."""
 
     id: str
     operation: str
@@ -212,3 +228,25 @@ class Group:
     first_seen: datetime
     last_seen: datetime
     example: str
+    first_epoch: int = 0
+    last_epoch: int = 0
+    regressed_epoch: int = 0
+
+    def is_new(self, epoch: int) -> bool:
+        """Tell whether it was seen for the first time in an epoch."""
+        return self.first_epoch == epoch
+
+    def is_regressed(self, epoch: int) -> bool:
+        """Tell whether it was seen in an epoch after there was one without it."""
+        return self.regressed_epoch == epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptSample:
+    """A divergence that is kept as a whole: `sample` has what was asked and what both sides said, masked."""
+
+    capture_id: str
+    epoch: int
+    called_at: datetime
+    user_digest: str
+    sample: dict[str, Any]

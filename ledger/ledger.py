@@ -7,8 +7,10 @@ from typing import Final
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
-from ledger import accounts, parked, retention, schema
+from comparators import Rule, RuleSet
+from ledger import accounts, parked, rejudging, retention, schema
 from ledger import commit as committing
+from ledger import rules as rulebook
 from ledger.engine import answering, open_engine
 from ledger.facts import Hold, LaneCommit, Position
 from ledger.models import FunnelRow, LaneRow, SenderRow, StandingRow
@@ -147,6 +149,40 @@ class Ledger:
         """Return up to so many parked captures of a lane that are to be replayed again, in the order of their calls."""
         with answering(self._engine), self._reading.connect() as connection:
             return parked.retries(connection, lane, limit)
+
+    def rules(self) -> RuleSet:
+        """Return the rules in force."""
+        with answering(self._engine), self._reading.connect() as connection:
+            return rulebook.in_force(connection)
+
+    def preview(self, operation: str, path: str, kind: str) -> rejudging.Preview:
+        """Return what a rule would hide of what is kept."""
+        with answering(self._engine), self._reading.connect() as connection:
+            return rejudging.preview(connection, Rule(id=rulebook.NOT_MADE, operation=operation, path=path, kind=kind))
+
+    def add_rule(self, draft: rulebook.Draft) -> rulebook.Changed:
+        """Allow something more, in the open epoch; raises RuleError, and nothing is changed."""
+        with self._transaction() as connection:
+            return rulebook.add(connection, draft)
+
+    def retire_rule(self, rule: int, *, by: str, why: str) -> rulebook.Changed:
+        """End a rule and open another epoch; raises UnknownRuleError, and nothing is changed."""
+        by, why = storable(by, 200), storable(why, 500)
+        with self._transaction() as connection:
+            return rulebook.retire(connection, rule, by, why)
+
+    def expire_rules(self) -> rulebook.Changed | None:
+        """End the rules whose time is over and open another epoch; None where there are none."""
+        with answering(self._engine), self._reading.connect() as connection:
+            if not rulebook.expired(connection):
+                return None
+        with self._transaction() as connection:
+            return rulebook.expire(connection)
+
+    def rejudge(self, after: rejudging.Place | None = None) -> rejudging.Rejudged:
+        """Count some divergences of the open epoch anew by the rules in force; go on until `after` of it is None."""
+        with self._transaction() as connection:
+            return rejudging.step(connection, after)
 
     def forget_senders(self, before_us: int, alive: Collection[str]) -> None:
         """Forget what processes have sent that were not heard of since, so long ago that none of them can come back."""

@@ -1,63 +1,14 @@
 """What was found, as tables: positions of lanes, tallies that merge by addition, divergences and their groups."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    DateTime,
-    Dialect,
-    ForeignKey,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    func,
-    text,
-)
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy import BigInteger, Index, Integer, String, func, text
+from sqlalchemy.orm import Mapped, mapped_column
 
-NAMING: Final = {
-    "ix": "ix_%(column_0_label)s",
-    "uq": "uq_%(table_name)s_%(column_0_name)s",
-    "ck": "ck_%(table_name)s_%(constraint_name)s",
-    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
-    "pk": "pk_%(table_name)s",
-}
+from ledger.base import Base
+
 _OPEN: Final = "closed_us IS NULL"
-
-
-class Instant(TypeDecorator[datetime]):
-    """A moment in UTC, also where the database keeps no time zone (SQLite)."""
-
-    impl = DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Send UTC."""
-        return None if value is None else value.astimezone(UTC)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        """Return UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
-
-
-class Base(DeclarativeBase):
-    """The ledger's tables."""
-
-    metadata = MetaData(naming_convention=NAMING)
-    type_annotation_map = {  # noqa: RUF012 — SQLAlchemy's own way
-        int: BigInteger,
-        datetime: Instant,
-        dict[str, Any]: JSON,
-        list[Any]: JSON,
-        bytes: LargeBinary,
-    }
 
 
 class About(Base):
@@ -69,7 +20,7 @@ class About(Base):
 
 
 class EpochRow(Base):
-    """One uninterrupted stay at a stage with one enhanced build and one rule set."""
+    """One uninterrupted stay at a stage with one enhanced build and one rule set, which may be loosened meanwhile."""
 
     __tablename__ = "epochs"
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -220,8 +171,9 @@ class DivergenceRow(Base):
     severity: Mapped[str] = mapped_column(String(10))
     reason: Mapped[str] = mapped_column(String(100))
     user_digest: Mapped[str] = mapped_column(String(16))
+    cluster: Mapped[int | None]  #: of users, where it is counted; None: kept before this was
     called_at: Mapped[datetime] = mapped_column(primary_key=True)  #: a capture has but one: partitions go by it
-    differences: Mapped[list[Any]]  #: objects of path, kind, severity, legacy, enhanced
+    differences: Mapped[list[Any]]  #: objects of path, kind, severity, legacy, enhanced, and the rule that allows it
     __table_args__ = (
         Index(None, "epoch", "operation"),
         Index(None, "user_digest"),
@@ -280,43 +232,6 @@ class NoiseRow(Base):
     severity: Mapped[str] = mapped_column(String(10))  #: the gravest
     repeated: Mapped[int] = mapped_column(default=0)
     compared: Mapped[int] = mapped_column(default=0)
-
-
-class GroupRow(Base):
-    """All divergences that share a fingerprint."""
-
-    __tablename__ = "groups"
-    id: Mapped[str] = mapped_column(String(40), primary_key=True)
-    operation: Mapped[str] = mapped_column(String(200))
-    kind: Mapped[str] = mapped_column(String(40))
-    path: Mapped[str] = mapped_column(String(500))
-    severity: Mapped[str] = mapped_column(String(10))
-    explanation: Mapped[str] = mapped_column(String(500))
-    count: Mapped[int] = mapped_column(default=0)
-    first_seen: Mapped[datetime]
-    last_seen: Mapped[datetime]
-    example: Mapped[str] = mapped_column(String(64))  #: capture id of the first divergence
-
-
-class GroupMemberRow(Base):
-    """Which divergences a group holds; a divergence with several kinds of difference is in several groups.
-
-    It refers to a divergence without a foreign key: both are written together, and both end with their day.
-    """
-
-    __tablename__ = "group_members"
-    group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), primary_key=True)
-    called_at: Mapped[datetime] = mapped_column(primary_key=True, server_default=func.now())  #: the divergence's
-    capture_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    __table_args__ = (Index(None, "capture_id"), {"postgresql_partition_by": "RANGE (called_at)"})
-
-
-class GroupUserRow(Base):
-    """The distinct users that a group affects."""
-
-    __tablename__ = "group_users"
-    group_id: Mapped[str] = mapped_column(ForeignKey("groups.id"), primary_key=True)
-    user_digest: Mapped[str] = mapped_column(String(16), primary_key=True)
 
 
 class ParkedRow(Base):

@@ -7,15 +7,15 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from comparators import RuleSet
 from ledger import paired
+from ledger import rules as rulebook
 from ledger.accounts import NOBODY, LaneAccount, of_lanes
-from ledger.facts import COUNTED, FUNNEL, GRAVITY, Failure, Group, OperationSums, Outcome, Position
+from ledger.base import Instant
+from ledger.facts import COUNTED, FUNNEL, GRAVITY, Failure, Group, KeptSample, OperationSums, Outcome, Position
 from ledger.models import (
     EpochRow,
     FunnelRow,
-    GroupRow,
-    GroupUserRow,
-    Instant,
     LaneRow,
     LossRow,
     MinuteRow,
@@ -28,6 +28,8 @@ from ledger.models import (
 from ledger.paired import PairSums
 from ledger.pairs import Measure
 from ledger.parked import Choice, Parked, ParkedState, listed, totals
+from ledger.review_models import GroupRow, GroupUserRow, SampleRow
+from ledger.trends import Trend, trends
 
 
 class Reading:
@@ -125,6 +127,17 @@ class Reading:
         found = [Group(**{name: row[name] for name in names}) for row in rows]
         return sorted(found, key=lambda group: (GRAVITY.index(group.severity), -group.count, group.id))
 
+    def trends(self) -> dict[str, Trend]:
+        """Return how often each group was seen in the last hour, and in the day before it."""
+        return trends(self._connection)
+
+    def samples(self, group: str) -> list[KeptSample]:
+        """Return the divergences of a group that are kept as a whole, those called first first."""
+        names = (*KeptSample.__dataclass_fields__,)
+        query = select(*(getattr(SampleRow, name) for name in names)).where(SampleRow.group_id == group)
+        rows = self._connection.execute(query.order_by(SampleRow.called_at, SampleRow.slot)).mappings()
+        return [KeptSample(**row) for row in rows]
+
     def clusters(self, epoch: int) -> dict[str, list[dict[str, Any]]]:
         """Return, for each operation, its outcomes by exposure and cluster of users; what is lost is of none."""
         clusters: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
@@ -137,6 +150,26 @@ class Reading:
         """Return the epoch that is open."""
         query = select(EpochRow).where(EpochRow.closed_at.is_(None)).order_by(EpochRow.epoch.desc()).limit(1)
         return EpochRow(**self._connection.execute(query).mappings().one())
+
+    def rules(self, *, ended: bool = False) -> list[rulebook.Listed]:
+        """Return the rules with their history, those made last first; with those that have ended where asked for."""
+        return rulebook.listed(self._connection, ended=ended)
+
+    def rules_version(self) -> int:
+        """Return the version of the rule set."""
+        return rulebook.version(self._connection)
+
+    def rules_age_s(self) -> float:
+        """Return for how long the rule set has been as it is."""
+        return rulebook.age_s(self._connection)
+
+    def in_force(self) -> RuleSet:
+        """Return the rules in force."""
+        return rulebook.in_force(self._connection)
+
+    def not_rejudged(self) -> bool:
+        """Tell whether the open epoch is still to be counted anew by the latest rule."""
+        return rulebook.not_rejudged(self._connection)
 
     def distinct_users(self, epoch: int) -> int:
         """Return how many users an epoch saw."""

@@ -14,7 +14,9 @@ from sqlalchemy import Connection, Engine, Integer, delete, func, literal_column
 from sqlalchemy.exc import OperationalError
 
 from ledger import partitions
-from ledger.models import DivergenceRow, GroupMemberRow, Instant, MinuteRow
+from ledger.base import Instant
+from ledger.models import DivergenceRow, MinuteRow
+from ledger.review_models import GroupMemberRow, SampleRow
 
 log = structlog.get_logger()
 
@@ -67,8 +69,9 @@ class _Partitioned:
             found = [each for table in partitions.TABLES for each in partitions.existing(connection, table)]
         self._made = sum(self._alone(partitions.make, each) for each in wanted)
         self._dropped = sum(self._alone(partitions.drop, each) for each in found if each.is_over(cutoff))
+        deleted = _delete_samples(self._engine, cutoff)
         left = [each for each in found if not each.is_over(cutoff) and (each.before or each.day is None)]
-        return Retained(self._made, self._dropped, sum(self._empty(each, cutoff) for each in left))
+        return Retained(self._made, self._dropped, deleted + sum(self._empty(each, cutoff) for each in left))
 
     def _alone(self, change: Callable[[Connection, partitions.Partition], None], one: partitions.Partition) -> bool:
         """Make one change; False where another host is at it, or a lock was not to be had: the next time, then."""
@@ -100,6 +103,7 @@ def _delete_whole(engine: Engine, cutoff: date) -> int:
     since = datetime.combine(cutoff, time(), UTC)
     minute = int(since.timestamp()) // 60
     deleted = _in_chunks(engine, lambda connection: _delete_divergences(connection, since))
+    deleted += _delete_samples(engine, cutoff)
     rowid = literal_column("rowid", Integer)
     old = select(rowid).select_from(MinuteRow).where(MinuteRow.minute < minute).limit(CHUNK)
     return deleted + _in_chunks(
@@ -113,6 +117,13 @@ def _delete_divergences(connection: Connection, since: datetime) -> int:
     for row in (GroupMemberRow, DivergenceRow):
         connection.execute(delete(row).where(row.capture_id.in_(names), row.called_at < since))
     return len(names)
+
+
+def _delete_samples(engine: Engine, cutoff: date) -> int:
+    """Delete samples that are older than a day; there are but three a group."""
+    since = datetime.combine(cutoff, time(), UTC)
+    with engine.begin() as connection:
+        return _count(connection.execute(delete(SampleRow).where(SampleRow.called_at < since)))
 
 
 def _count(result: Any) -> int:

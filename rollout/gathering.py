@@ -1,11 +1,13 @@
 """Gathers the evidence of the open epoch from the ledger's tallies: the one place where the gate's input is read."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
+from comparators import RuleSet
 from gnomon import Kind
 from ledger import Measure, OperationSums, PairSums, Reading
 from ledger.models import EpochRow
@@ -37,7 +39,8 @@ def gather(
     clusters, pairs = reading.clusters(row.epoch), reading.pairs(row.epoch, [Measure.RATIO])
     now = reading.now()
     waiting_since = (oldest_pending or row.opened_at) if any(found.pending for found in sums.values()) else now
-    paired = {name: pairs.get(name, PairSums()) for name in sums}
+    rules = reading.in_force()
+    paired = {name: _without_allowed(pairs.get(name, PairSums()), rules) for name in sums}
     operations = [
         msgspec.structs.replace(
             _operation(name, kinds.get(name, Kind.READ), sums[name], clusters.get(name, []), paired[name]),
@@ -57,6 +60,12 @@ def gather(
         operations=tuple(operations),
         required=tuple(kinds),
     )
+
+
+def _without_allowed(sums: PairSums, rules: RuleSet) -> PairSums:
+    """Return pairs without the noise in what rules allow: those divergences are not counted, so it excuses none."""
+    noise = [field for field in sums.noise if not rules.names(field.operation, field.path, field.kind)]
+    return replace(sums, noise=noise) if len(noise) < len(sums.noise) else sums
 
 
 def _epoch(row: EpochRow) -> Epoch:

@@ -133,6 +133,7 @@ class Drain:
 
     def _turn(self) -> None:
         self._turned()
+        self._replayer.rulebook.look()
         self._tell_of_targets()
         with self._pool.quiet():
             self._begin()
@@ -178,6 +179,7 @@ class Drain:
             doubted_us=left.doubted_us if hold.fence > 1 else 0,
             forgotten=not left.senders.issuperset(hold.seen),
             count=self._count,
+            rulebook=self._replayer.rulebook,
         )
         self.counts["lanes"] += 1
         return True
@@ -299,6 +301,7 @@ class Drain:
         until = float("inf")
         while any(held.busy for held in self._held.values()) and time.monotonic() < until:
             self._turned()
+            self._replayer.rulebook.look()
             self._wait([held for held in self._held.values() if held.settling])
             self._settle()
             until = min(until, self._patient_until())

@@ -14,7 +14,7 @@ from gnomon.connecting import connect
 from gnomon.keys import Keys
 from gnomon.wire import Kind
 from ledger import Ledger, LedgerError
-from worker import children, lifecycle
+from worker import children, epochs, lifecycle
 from worker.application import hint
 from worker.drain import Drain
 from worker.lanes import LaneStore
@@ -25,6 +25,7 @@ from worker.progress import Away
 from worker.registry import clients, load_operations, user_data_of
 from worker.replay import Replayer
 from worker.resting import Resting
+from worker.rulebook import Rulebook
 from worker.settings import WorkerSettings, settings
 from worker.settling import Settler
 from worker.targets.binding import bind
@@ -42,7 +43,7 @@ class Engine:
 
     def __init__(self, used: WorkerSettings) -> None:
         self._settings = used
-        server = connect(used.redis_url.get_secret_value())
+        self._server = server = connect(used.redis_url.get_secret_value())
         self._lanes = LaneStore(server, used.namespace)
         self._pool = ReplayPool(used.threads)
         self._ledger = Ledger(
@@ -55,6 +56,7 @@ class Engine:
             used.replay_timeout_s,
             used.answer_bytes,
             expire_after_s=used.expire_after_s,
+            rulebook=Rulebook(self._ledger.rules),
         )
         for client in clients(used.operation_modules):
             client.stand_aside()
@@ -115,6 +117,7 @@ class Engine:
         self._lanes.senders.taken(told)
         lost = self._settler.look()
         self._forget()
+        self._keep_epoch()
         log.info("sweep.done", hinted=asked, lost=lost)
         return Counter(hinted=asked, lost=lost)
 
@@ -128,6 +131,12 @@ class Engine:
         for lane in lanes:
             hint(lane)
         return len(lanes)
+
+    def _keep_epoch(self) -> None:
+        """End rules whose time is over, and have captures stamped with the epoch that is open."""
+        if ended := self._ledger.expire_rules():
+            log.info("rules.expired", rules=ended.rules, version=ended.version, epoch=ended.epoch)
+        epochs.stamp(self._server, Keys(self._settings.namespace), self._ledger)
 
     def _forget(self) -> None:
         self._lanes.lookout.forget_dead()

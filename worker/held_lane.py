@@ -27,6 +27,7 @@ from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span
 from worker.pairs import Around, doubted, settled
 from worker.replay import COMPARED, superseded
 from worker.retries import Retries
+from worker.rulebook import Rulebook
 from worker.selection import (
     Due,
     Selection,
@@ -82,6 +83,7 @@ class HeldLane:
     retries: Retries
     attempts: Attempts
     count: Callable[[Finding], None]
+    rulebook: Rulebook
     forgotten: bool = False  #: Redis does not know of everybody who has sent to this lane, as the ledger does
     look_at: float = 0.0  #: when it is worth looking again, on the monotonic clock
     idle_since: float = 0.0  #: on the monotonic clock
@@ -312,6 +314,7 @@ class HeldLane:
             batch.findings = self._superseded(batch.findings, doubtful, gaps, look)
             done = _ids(batch.selection.by_user)
             batch.pairs = settled(batch.pairs, self._writes(), done, since_of(gaps), look.error_us)
+        batch.findings = self.rulebook.on_all(batch.findings)
         findings = self.retries.settled((*batch.findings, *map(unreadable, batch.selection.unreadable)))
         self._commit(batch.selection, batch.chosen, findings, pairs=batch.pairs)
         self._batch, self.idle_since = None, time.monotonic()

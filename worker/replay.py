@@ -7,7 +7,7 @@ sides: that replay repairs, and what comes of it is not judged.
 import inspect
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -28,6 +28,8 @@ from worker import coroutines
 from worker.expiry import TOO_OLD, is_expired
 from worker.failures import ANSWER_BYTES, failure_in, failure_of
 from worker.observing import Observed, ReplayedCall
+from worker.rulebook import Rulebook
+from worker.sampling import sampler
 from worker.selection import Due
 from worker.targets import guard
 from worker.targets.errors import UnsendableError
@@ -82,6 +84,7 @@ class Replayer:
     timeout_s: float
     answer_bytes: int = ANSWER_BYTES  #: of an answer's JSON form: a larger one is not read
     expire_after_s: float = float("inf")  #: an older read or generate call is not replayed
+    rulebook: Rulebook = field(default_factory=Rulebook)  #: what people allow
 
     def replay(self, due: Due, *, causal: bool = False, now_us: Callable[[], int] = int) -> Replayed | None:
         """Deal with one capture: replay and judge, exclude, let it expire, or park. Never raises.
@@ -97,13 +100,18 @@ class Replayer:
             return _missing(_found(capture, Outcome.PARKED, reason, payload=due.item.line), capture, "parked")
         try:
             if capture.kind is CallKind.WRITE:
-                return self._write(due, capture, binding)
-            return Replayed(finding=self._fairly(due, capture, binding, now_us, causal=causal))
+                replayed = self._write(due, capture, binding)
+            else:
+                replayed = Replayed(finding=self._fairly(due, capture, binding, now_us, causal=causal))
+            return replayed if replayed.finding.outcome is not Outcome.DIVERGED else self._ruled(replayed)
         except _HeldBackError:
             return None
         except Exception as error:  # an error of ours must cost one capture, not the lane
             finding = _found(capture, Outcome.INCONCLUSIVE, f"engine:{type(error).__name__}")
             return _missing(finding, capture, "write_failed")
+
+    def _ruled(self, replayed: Replayed) -> Replayed:
+        return msgspec.structs.replace(replayed, finding=self.rulebook.on(replayed.finding))
 
     # --- writes
 
@@ -260,6 +268,7 @@ class Replayer:
         return result
 
 
+_RECORDED: Final = (Verdict.DIVERGED, Verdict.FAILED)  # what people review
 _OUTCOMES: Final = {verdict: Outcome(verdict.value) for verdict in Verdict}
 
 
@@ -353,12 +362,17 @@ def _judged(
         failure = None
     elif after.exception:
         failure, reason = failure or failure_of(after.exception.type), _why(capture, after.exception.type)
+    kept = tuple(KeptDifference.of(capture.op, found) for found in judgement.differences)
+    recorded = judgement.verdict in _RECORDED
     return _found(
         capture,
         _OUTCOMES[judgement.verdict],
         reason,
         failure=failure,
-        differences=tuple(KeptDifference.of(capture.op, found) for found in judgement.differences),
+        differences=kept,
+        sample=sampler().of(capture, kept, reason=reason, args=args, legacy=before, enhanced=after)
+        if recorded
+        else None,
         enhanced_returned=after.exception is None,
         replayed_us=replayed_us,
     )

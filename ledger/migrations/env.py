@@ -5,8 +5,8 @@ import os
 from alembic import context
 from sqlalchemy import Connection
 
+from ledger.base import Base
 from ledger.engine import open_engine
-from ledger.models import Base
 from ledger.partitions import is_partition
 
 

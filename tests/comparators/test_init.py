@@ -7,8 +7,9 @@ import comparators
 def test_the_public_names_are_these():
     """What other rooms may use is listed, and there."""
     assert set(comparators.__all__) == {
-        "ABSENT", "Call", "Comparator", "Difference", "Judgement", "Kind", "Observation", "Pair", "Schema", "Severity",
-        "Verdict", "explain", "fingerprint", "identical", "judge", "mask", "register", "wildcard",
+        "ABSENT", "NO_RULES", "Call", "Comparator", "Difference", "Judgement", "Kind", "Observation", "Pair",
+        "PatternError", "Rule", "RuleSet", "Ruling", "Schema", "Severity", "checked_pattern",
+        "Verdict", "explain", "fingerprint", "identical", "judge", "mask", "nameless", "register", "wildcard",
         "worst",
     }  # fmt: skip
     assert all(hasattr(comparators, name) for name in comparators.__all__)

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from comparators import ABSENT, mask, masking
+from comparators import ABSENT, mask, masking, nameless
 
 SECRET_PARTS = (
     "eyJ", "a" * 12, ".", "sk", "GHP", "-", "_", "github_pat", "AKIA", "ASIA", "B" * 16, "AIza", "c" * 30, "Bearer",
@@ -124,3 +124,15 @@ def test_a_text_without_a_hint_holds_no_secret(text):
 def test_lone_surrogates_are_replaced():
     """No store takes them."""
     assert mask("\ud800\u00e9") == "?\u00e9"
+
+
+def test_a_user_is_named_nowhere():
+    """As text or as number, however deep; what merely holds the id stays, and so do other figures."""
+    value = {"user": "4711", "of": [{"id": 4711, "more": ["47110", 4, True, None, 1.5]}]}
+    assert nameless(value, "4711") == {
+        "user": masking.USER,
+        "of": [{"id": masking.USER, "more": ["47110", 4, True, None, 1.5]}],
+    }
+    assert nameless(["", 0, True], "") == ["", 0, True]
+    assert nameless([2**70, 2**63 - 1, True], "True") == [str(2**70), 2**63 - 1, True]
+    assert nameless(["ann"], None) == ["ann"]

@@ -15,6 +15,7 @@ from gnomon.flags import (
     Reason,
     StoredFlags,
     changed,
+    with_epoch,
 )
 from gnomon.hashing import BUCKETS, bucket_of
 from gnomon.readiness import Readiness
@@ -412,3 +413,10 @@ def test_a_lowered_flag_takes_readiness_with_it():
     again = changed(off, {MEMORY: True}, may_raise=True)
     state.take(again.version, msgspec.json.encode(again))
     assert state.decide(MEMORY, "ann") == FlagDecision(True, Reason.SPLIT, Phase.DUAL)
+
+
+def test_a_later_epoch_changes_nothing_else():
+    """Nor does an earlier one: epochs only go on."""
+    stored = StoredFlags(version=7, epoch=3, flags=ON, enabled=frozenset({"ann"}), lowered=5)
+    assert with_epoch(stored, 4) == msgspec.structs.replace(stored, version=8, epoch=4)
+    assert with_epoch(stored, 3) is with_epoch(stored, 2) is stored

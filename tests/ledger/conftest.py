@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from ledger import Finding, LaneCommit, Ledger, Outcome, Position
-from ledger.models import Base
+from ledger.base import Base
 
 DATABASES = ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)]
 
@@ -52,7 +52,9 @@ def url(request, tmp_path) -> str:
         migrated = request.getfixturevalue("migrated_postgres_url")
         tables = ", ".join(name for name in Base.metadata.tables if name not in ("about", "epochs"))
         with psycopg.connect(migrated.replace("+psycopg", "")) as connection:
-            connection.execute(f"TRUNCATE {tables}".encode())
+            connection.execute(f"TRUNCATE {tables} RESTART IDENTITY".encode())
+            connection.execute(b"DELETE FROM epochs WHERE epoch > 1")
+            connection.execute(b"UPDATE epochs SET closed_at = NULL, rules_version = 0")
         return migrated
     return f"sqlite:///{shutil.copy(request.getfixturevalue('migrated_file'), tmp_path / 'ledger.sqlite3')}"
 

@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
 from ledger import Ledger, LedgerSchemaError
-from ledger.models import Base
+from ledger.base import Base
 from ledger.partitions import is_partition
 from ledger.schema import config
 

@@ -4,8 +4,21 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from comparators import Difference, Severity
+from comparators import Kind as Way
 from gnomon import Kind
-from ledger import Finding, LaneCommit, Ledger, Outcome, Position, Sent
+from ledger import (
+    Comparison,
+    Draft,
+    Field,
+    Finding,
+    LaneCommit,
+    Ledger,
+    Outcome,
+    PairedRuns,
+    Position,
+    Sent,
+)
 from rollout import Policy, State, decide
 from rollout.gathering import gather
 
@@ -68,3 +81,33 @@ def test_an_empty_ledger_is_never_eligible(ledger):
     """No data, no promotion."""
     with ledger.reading() as reading:
         assert decide(gather(reading, KINDS), Policy()).state is not State.ELIGIBLE
+
+
+def test_noise_in_what_a_rule_allows_excuses_nothing(ledger):
+    """Those divergences are not counted, so neither is what legacy differs from itself in there."""
+    field = Field.of("memory.recent", Difference("$[3].score", Way.CHANGED, Severity.MINOR, 1, 2))
+    differs = Comparison(diverged=True, fields=(field,))
+    fence, before, *_ = ledger.take(3)
+    pairs = tuple(
+        PairedRuns(
+            capture_id=f"c-{n}",
+            operation="memory.recent",
+            epoch=1,
+            exposure="shadow",
+            user="ann",
+            ended_us=1,
+            legacy_ns=1,
+            first_ns=1,
+            enhanced_ns=1,
+            repeated=differs,
+            compared=differs,
+        )
+        for n in range(3)
+    )
+    after, found = Position((1, 0), (1, "")), (finding(1),)
+    ledger.commit(LaneCommit(lane=3, fence=fence, before=before, after=after, findings=found, pairs=pairs))
+    with ledger.reading() as reading:
+        assert gather(reading, KINDS).operations[0].excused == 3
+    ledger.add_rule(Draft(operation="memory.recent", path="$[*].score", kind="changed", author="ann", reason="rounded"))
+    with ledger.reading() as reading:
+        assert gather(reading, KINDS).operations[0].excused == 0

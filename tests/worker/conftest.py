@@ -20,7 +20,7 @@ from gnomon.connecting import connect
 from gnomon.keys import Keys
 from gnomon.scripts import APPEND, BEAT, LEAVE
 from ledger import Ledger
-from ledger.models import Base
+from ledger.base import Base
 from tests.worker.processes import Worker, imported
 from worker import drain as draining
 from worker.drain import Drain
@@ -221,7 +221,9 @@ def ledger_url(request, tmp_path) -> str:
     url = request.getfixturevalue("migrated_postgres")
     tables = ", ".join(name for name in Base.metadata.tables if name not in ("about", "epochs"))
     with psycopg.connect(url.replace("+psycopg", "")) as connection:
-        connection.execute(f"TRUNCATE {tables}".encode())
+        connection.execute(f"TRUNCATE {tables} RESTART IDENTITY".encode())
+        connection.execute(b"DELETE FROM epochs WHERE epoch > 1")
+        connection.execute(b"UPDATE epochs SET closed_at = NULL, rules_version = 0")
     return url
 
 

@@ -71,9 +71,9 @@ _SHADOW: Final = {reason: FlagDecision(False, reason) for reason in Reason}
 class StoredFlags(msgspec.Struct, frozen=True, omit_defaults=True):
     """The flags as stored in Redis.
 
-    `version` grows with every change, `epoch` with every stage; `lowered` is the version at which a flag was last
-    switched off or the share lowered. `enabled` and `disabled` are users one by one, `segments` named lists of users
-    that are enabled together; `retired` once enhanced serves alone.
+    `version` grows with every change, `epoch` with every stage and with every rule that ends; `lowered` is the version
+    at which a flag was last switched off or the share lowered. `enabled` and `disabled` are users one by one,
+    `segments` named lists of users that are enabled together; `retired` once enhanced serves alone.
     """
 
     version: int = 0
@@ -338,6 +338,11 @@ def with_segment(stored: StoredFlags, name: str, users: Iterable[str]) -> Stored
     others = {known: held for known, held in stored.segments.items() if known != name}
     _check_room(sum(len(held) for held in others.values()) + len(members))
     return _next(stored, segments={**others, name: members} if members else others)
+
+
+def with_epoch(stored: StoredFlags, epoch: int) -> StoredFlags:
+    """Return the flags with a later epoch to stamp captures with; who is served by what stays as it is."""
+    return _next(stored, epoch=epoch) if epoch > stored.epoch else stored
 
 
 def check_user(user: object) -> None:
