@@ -75,7 +75,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
 class Comparator(Protocol):
     """Finds what differs in a pair, the worst first; pure, bounded by the pair's size, stopped when enough is found.
 
-    An addition it calls minor is one it vouches for: a pair with no other difference is ignored.
+    A minor addition is one it vouches for, and so is what it calls rephrased: a pair with no other difference is
+    ignored.
     """
 
     def __call__(self, pair: Pair, /) -> Iterable[Difference]:

@@ -1,6 +1,7 @@
 """The comparator of `chat.*`: what a reply states decides, not how alike it reads; the text is data and never obeyed.
 
 A reply that keeps legacy's sentences and adds only what the chat had been told is enriched: an addition vouched for.
+One that states the same in other words of one meaning is rephrased: words count only where all slots agree.
 """
 
 import re
@@ -64,17 +65,20 @@ def _compare_texts(legacy: str, enhanced: str, pair: Pair) -> _Finding | None:
         return None
     if max(len(legacy), len(enhanced)) > LONGEST_TEXT:
         return _CHANGED
+    told = [*pair.context, _message(pair)]
+    return _judge_addition(legacy, enhanced, told) or _judge_slots(legacy, enhanced, told, pair)
+
+
+def _judge_slots(legacy: str, enhanced: str, told: Sequence[str], pair: Pair) -> _Finding | None:
+    """Judge replies by what each states; words count only where all slots agree."""
     today = _today(pair)
     before, after = read(legacy, today), read(enhanced, today)
     agreed = agreement(before, after, today)
-    if agreed is Agreement.REPHRASED and _is_cut_off(legacy, enhanced):
-        return _CHANGED
     if agreed is Agreement.SAME:
         return None
-    told = [*pair.context, _message(pair)]
-    found = _judge_addition(legacy, enhanced, before, told) or _judge_knowledge(
-        legacy, enhanced, Knowledge(told) if pair.context else None
-    )
+    if agreed is Agreement.REPHRASED and _is_cut_off(legacy, enhanced):
+        return _CHANGED
+    found = _judge_knowledge(legacy, enhanced, Knowledge(told) if pair.context else None)
     if found is None and pair.context and agreed in _MAY_EXTEND and extends(before, after, _known(told, today)):
         return _Finding(Kind.ADDED, Severity.MINOR)
     return found or _FOUND[agreed]
@@ -124,12 +128,12 @@ def _message(pair: Pair) -> str:
     return message if isinstance(message, str) else ""
 
 
-def _judge_addition(legacy: str, enhanced: str, said: Slots, told: Sequence[str]) -> _Finding | None:
-    """Judge a reply that keeps all of legacy's sentences, in their order, and says more; `said` is legacy's."""
+def _judge_addition(legacy: str, enhanced: str, told: Sequence[str]) -> _Finding | None:
+    """Judge a reply that keeps all of legacy's sentences, in their order, and says more."""
     extra = _beyond(sentences(legacy), sentences(enhanced))
     if not extra:
         return None
-    known, read_known = Knowledge(told), _known(told)
+    said, known, read_known = read(legacy), Knowledge(told), _known(told)
     borne_out = all(_is_borne_out(sentence, said, known, read_known) for sentence in extra)
     return _Finding(Kind.ADDED, Severity.MINOR if borne_out else Severity.MAJOR)
 

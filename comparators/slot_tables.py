@@ -106,7 +106,11 @@ PHRASES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = tuple
             r"(?:\b[a-z']{1,12} ){0,6}\b(?:any|some)thing else\b(?: [a-z']{1,12}){0,8} ?\?",
             " courtesy ",
         ),
-        ("day", r"\b(?:enjoy|have) (?:an? |your |the )?(?:rest of your |[a-z]{1,12} )?day\b(?: ahead)?", " courtesy "),
+        (
+            "day",
+            r"\b(?:enjoy|have) (?:an? |your |the )?(?:rest of your |(?:good|great|nice|lovely) )?day\b(?: ahead)?",
+            " courtesy ",
+        ),
         (
             "problem|worries|pleasure|welcome",
             r"\b(?:no problem|no worries|not a problem|my pleasure|you(?:'re| are) (?:very )?welcome(?! to\b))\b",

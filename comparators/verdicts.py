@@ -11,7 +11,7 @@ class Verdict(StrEnum):
     """What became of one comparison."""
 
     MATCH = "match"  #: equal under the operation's schema
-    IGNORED = "ignored"  #: differs only where a rule allows it, or by supported added context
+    IGNORED = "ignored"  #: differs only where a rule allows it, by supported added context, or in words
     DIVERGED = "diverged"  #: a difference for people to review
     FAILED = "failed"  #: legacy returned; enhanced raised, timed out or answered garbage
     INCONCLUSIVE = "inconclusive"  #: could not be judged; counts against the gate
