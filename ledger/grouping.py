@@ -89,10 +89,12 @@ def _merging_groups(dialect: str) -> Statement:
     earliest, latest = (func.least, func.greatest) if dialect == "postgresql" else (func.min, func.max)
     # an epoch lies between: it was gone, and is back
     is_back = (known.last_epoch > 0) & (new.last_epoch > known.last_epoch + 1)
+    holds = known.count > 0  # what rules have emptied names nothing that is in it
     merged = {
         "count": known.count + new.count,
+        "example": case((holds, known.example), else_=new.example),
         "first_seen": earliest(known.first_seen, new.first_seen),
-        "last_seen": latest(known.last_seen, new.last_seen),
+        "last_seen": case((holds, latest(known.last_seen, new.last_seen)), else_=new.last_seen),
         "severity": graver(known.severity, new.severity),
         "first_epoch": earliest(known.first_epoch, new.first_epoch),
         "last_epoch": latest(known.last_epoch, new.last_epoch),
