@@ -92,8 +92,8 @@ class _Reader:
     def word(self, spoken: str) -> None:
         """Take a word, contractions taken apart."""
         self._begin()
-        for number, word in enumerate(_parts_of(spoken)):
-            self._take(word, capital=number == 0 and spoken[0].isupper())
+        for word, sort, value in _read_word(spoken):
+            self._take(word, sort, value)
 
     def pause(self, mark: str) -> None:
         """Take a comma or the like, which ends a clause that has a verb."""
@@ -117,23 +117,20 @@ class _Reader:
         self._parts += self._broken
         self._broken = False
 
-    def _take(self, word: str, *, capital: bool) -> None:
+    def _take(self, word: str, sort: str, value: str) -> None:
         self._words.append(word)
         if word in _BREAKS:
             self._parts += 1
             if self._has_verb():
                 self._close()
                 return
-        if word in _ANSWERS:
-            self.fact("answer", _ANSWERS[word])
-        elif word in NEGATIONS:
+        if sort in _FACTS:
+            self._facts.append(Fact(sort, value))
+            self._order.append((sort, value))
+        elif sort == _DENIAL:
             self._deny(word)
-        elif word in PERSONS:
-            self.fact("person", PERSONS[word])
-        elif named := _name(word, capital=capital):
-            self.fact("name", named)
         else:
-            self._order.append((_place_of(word), SPELLINGS.get(word, word)))
+            self._order.append((sort, value))
             self._clause.append((word, self._forward))
 
     def _deny(self, word: str) -> None:
@@ -170,7 +167,31 @@ _VERBS: Final = frozenset(
 )
 
 
-@lru_cache(maxsize=8_192)
+_DENIAL: Final = "denial"
+_FACTS: Final = frozenset({"answer", "person", "name"})  # what a word can be
+
+
+@lru_cache(maxsize=8_192)  # most words of an assistant are the same few hundred
+def _read_word(spoken: str) -> tuple[tuple[str, str, str], ...]:
+    """Return the words of a word, contractions taken apart: each in lower case, its sort, and its value."""
+    parts = _parts_of(spoken)
+    capitals = (spoken[0].isupper(), *(False for _ in parts[1:]))
+    return tuple((word, *_sorted(word, capital=capital)) for word, capital in zip(parts, capitals, strict=True))
+
+
+def _sorted(word: str, *, capital: bool) -> tuple[str, str]:
+    """Return the sort of a word, and its value."""
+    if word in _ANSWERS:
+        return "answer", _ANSWERS[word]
+    if word in NEGATIONS:
+        return _DENIAL, word
+    if word in PERSONS:
+        return "person", PERSONS[word]
+    if named := _name(word, capital=capital):
+        return "name", named
+    return _place_of(word), SPELLINGS.get(word, word)
+
+
 def _place_of(word: str) -> str:
     """Tell what sort of place a word holds: one that could be another's, or none."""
     if stem(word) in PARTIES:
@@ -178,7 +199,6 @@ def _place_of(word: str) -> str:
     return "topic" if sense_of(word).concept in TOPICS else WORD
 
 
-@lru_cache(maxsize=8_192)
 def _name(word: str, *, capital: bool) -> str | None:
     """Return the name, or the part of an address, that a word is; None where it is none."""
     bare = word.removesuffix("'s")
@@ -194,7 +214,6 @@ _ENDINGS: Final = (("n't", "not"), ("'re", "are"), ("'ve", "have"), ("'ll", "wil
 _WITH_IS: Final = frozenset({"it's", "that's", "there's", "what's", "here's", "he's", "she's"})
 
 
-@lru_cache(maxsize=8_192)  # most words of an assistant are the same few hundred
 def _parts_of(spoken: str) -> Sequence[str]:
     """Return a word in lower case, contractions taken apart."""
     word = spoken.lower()
