@@ -89,15 +89,15 @@ def _merging_groups(dialect: str) -> Statement:
     earliest, latest = (func.least, func.greatest) if dialect == "postgresql" else (func.min, func.max)
     # an epoch lies between: it was gone, and is back
     is_back = (known.last_epoch > 0) & (new.last_epoch > known.last_epoch + 1)
-    holds = known.count > 0  # what rules have emptied names nothing that is in it
+    is_empty = known.count == 0  # by re-judging: what it named is no longer in it
     merged = {
         "count": known.count + new.count,
-        "example": case((holds, known.example), else_=new.example),
         "first_seen": earliest(known.first_seen, new.first_seen),
-        "last_seen": case((holds, latest(known.last_seen, new.last_seen)), else_=new.last_seen),
+        "last_seen": case((is_empty, new.last_seen), else_=latest(known.last_seen, new.last_seen)),
         "severity": graver(known.severity, new.severity),
         "first_epoch": earliest(known.first_epoch, new.first_epoch),
         "last_epoch": latest(known.last_epoch, new.last_epoch),
+        "example": case((is_empty, new.example), else_=known.example),
         "regressed_epoch": case((is_back, new.last_epoch), else_=known.regressed_epoch),
     }
     return statement.on_conflict_do_update(index_elements=["id"], set_=merged)

@@ -395,3 +395,12 @@ def test_what_is_allowed_is_no_sample_any_more(ledger, hold, finding, read):
     ledger.add_rule(draft())
     rejudge(ledger)
     assert [len(read(ledger, "samples", ids[path])) for path in (ALLOWED, "$[*].tag")] == [0, 1]
+
+
+def test_a_group_that_was_emptied_and_is_seen_again_names_what_is_in_it(ledger, hold, finding, agreed):
+    """A worker that has not taken the rule in yet may fill it anew; its example is then one of those."""
+    hold(ledger).commit(finding(Outcome.DIVERGED, differences=(kept(),)))
+    ledger.add_rule(draft())
+    rejudge(ledger)
+    hold(ledger, 1).commit(finding(Outcome.DIVERGED, differences=(kept(),)))
+    agreed()
