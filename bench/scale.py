@@ -29,7 +29,7 @@ _ROWS: Final[Mapping[str, tuple[str, str]]] = {  # input → benchmark and row t
 class Inputs:
     """What the arithmetic rests on; of each field its comment is what it means."""
 
-    worker_cpu_us: float = 295.0  #: of a worker for a capture: read, replayed, judged, committed
+    worker_cpu_us: float = 182.0  #: of a worker for a capture: read, replayed, judged, committed
     live_cpu_us: float = 140.0  #: of the live process for a call that is captured, its daemon thread included
     redis_cpu_us: float = 20.0  #: of Redis for a capture, from append to trim
     redis_bytes: float = 462.0  #: that a queued capture takes
