@@ -27,14 +27,12 @@ class Allowed:
     """What a fault may cost: how many calls may end in each place at most, and why they may be excluded.
 
     `exactly` is what must end there. `more_failed` are failures that the fault really makes, beside the planted ones.
-    `reordered` are users of whom writes may be replayed in another order.
     """
 
     most: Mapping[str, float] = field(default_factory=dict)
     exactly: Mapping[str, int] = field(default_factory=dict)
     reasons: frozenset[str] = frozenset()
     more_failed: int = 0
-    reordered: frozenset[str] = frozenset()
 
     @property
     def nothing(self) -> bool:
@@ -52,7 +50,6 @@ class Allowed:
             exactly=_added(self.exactly, other.exactly),
             reasons=self.reasons | other.reasons,
             more_failed=self.more_failed + other.more_failed,
-            reordered=self.reordered | other.reordered,
         )
 
 
@@ -148,7 +145,7 @@ def _books(account: Account) -> Iterator[str]:
     truth = account.truth
     if users := truth.twice():
         yield f"enhanced holds something twice of {_some(users)}"
-    if users := [user for user in truth.out_of_order() if user not in account.allowed.reordered]:
+    if users := truth.out_of_order():
         yield f"writes were replayed out of order of {_some(users)}"
     if account.restored and (users := truth.unlike()):
         yield f"enhanced holds something else than legacy of {_some(users)}"

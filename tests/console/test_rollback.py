@@ -111,7 +111,7 @@ def test_it_names_who_has_not_acknowledged(promoted, live_client, live_process):
     assert f"{socket.gethostname()} process {frozen.pid}, unheard of for " in ran.err
     assert "kill file" in ran.err
     assert told.json["in_force"] is False
-    assert 2.0 < told.json["seconds"] <= 3.0  # what is in force is so within 2 s
+    assert 2.5 < told.json["seconds"] <= 3.0
     assert [one["pid"] for one in told.json["unacknowledged"]] == [frozen.pid]
 
 
