@@ -9,6 +9,9 @@ MARKED := test-enhanced-memory test-enhanced-chat test-feature-flags test-safe-m
 # several test processes, each with servers of its own; the slow ones wait more than they compute
 SHARED := --dist worksteal --numprocesses
 
+# what is imported is kept compiled, whatever the machine's own setting: the tests start hundreds of processes
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test chaos test-fast lint format bench lock clean $(MARKED)
 
@@ -68,3 +71,4 @@ lock:  ## resolve the lock files anew (needs uv): one resolution, from which the
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .gnomon build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
