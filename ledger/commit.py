@@ -1,8 +1,10 @@
-"""The exactly-once commit: position, tallies and divergences of one lane, in one transaction or not at all.
+"""The exactly-once commit: position, tallies and divergences of a lane, in one transaction or not at all.
 
-The compare-and-set on position and fence is what makes the counters exact: whoever was overtaken writes nothing.
+The compare-and-set on position and fence is what makes the counters exact: whoever was overtaken writes nothing. Lanes
+that are due at the same moment share a transaction: most of what a commit costs, it costs once.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +20,7 @@ from ledger.tallying import Sums, operation_name, place_of
 from ledger.texts import storable
 from ledger.upsert import add_new, add_up, put
 
+NOTHING: Final = parked.Taken({})
 RECORDED = (Outcome.DIVERGED, Outcome.FAILED)  # what people review; the rest is counted
 
 
@@ -26,14 +29,41 @@ def write(connection: Connection, commit: LaneCommit) -> int:
 
     Raises FencedError, and then the transaction must be rolled back.
     """
-    _advance(connection, commit)
-    findings = commit.findings
+    if not _advance(connection, commit):
+        raise FencedError(commit.lane, commit.fence)
     taken = _taken_out(connection, commit)
-    sums = Sums(findings)
+    _record(connection, [commit], [_account(connection, commit, taken)], taken)
+    if commit.set_back_us is not None:
+        _set_back(connection, commit.lane, commit.set_back_us)
+    return accounts.book_lost(connection, commit).total() if commit.settling else 0
+
+
+def write_together(connection: Connection, commits: Iterable[LaneCommit]) -> set[int]:
+    """Write commits of several lanes, all of them plain; returns the lanes whose commit went in.
+
+    Nothing is written of a lane that another has taken, and the others are.
+    """
+    held = [commit for commit in sorted(commits, key=lambda commit: commit.lane) if _advance(connection, commit)]
+    _record(connection, held, [_account(connection, commit, NOTHING) for commit in held], NOTHING)
+    return {commit.lane for commit in held}
+
+
+def _account(connection: Connection, commit: LaneCommit, taken: parked.Taken) -> Sums:
+    """Account for the calls of a lane whose row is locked; returns what there is to count elsewhere."""
+    sums = Sums.of(commit.findings)
     done = _done(sums, taken)
     accounts.take_in(connection, commit.lane, commit.sent, seen=commit.seen, done=done)
     if commit.refilled or (taken.rows and done):
         accounts.take_back(connection, commit.lane)
+    return sums
+
+
+def _record(
+    connection: Connection, commits: Sequence[LaneCommit], counted: Sequence[Sums], taken: parked.Taken
+) -> None:
+    """Write what lanes share: counters, divergences, groups, users."""
+    sums = Sums.of_all(counted)
+    findings = [finding for commit in commits for finding in commit.findings]
     add_up(connection, TallyRow, taken.tallies(sums.tallies()))
     add_up(connection, MinuteRow, taken.minutes(sums.minutes()))
     add_up(connection, ReasonRow, taken.reasons(sums.reasons()))
@@ -42,14 +72,12 @@ def write(connection: Connection, commit: LaneCommit) -> int:
     recorded = [finding for finding in findings if finding.outcome in RECORDED]
     add_new(connection, DivergenceRow, map(_divergence, recorded))
     grouping.record(connection, recorded)
-    kept = [finding for finding in findings if finding.outcome is Outcome.PARKED]
-    add_new(connection, ParkedRow, [_parked(commit.lane, finding) for finding in kept if not finding.unparks])
-    add_new(connection, ParkedRow, [_parked_again(taken, finding) for finding in kept if finding.unparks])
-    paired.write(connection, commit.pairs)
-    put(connection, StandingRow, [_standing(commit.lane, standing) for standing in commit.standings])
-    if commit.set_back_us is not None:
-        _set_back(connection, commit.lane, commit.set_back_us)
-    return accounts.book_lost(connection, commit).total() if commit.settling else 0
+    kept = [(commit.lane, found) for commit in commits for found in commit.findings if found.outcome is Outcome.PARKED]
+    add_new(connection, ParkedRow, [_parked(lane, finding) for lane, finding in kept if not finding.unparks])
+    add_new(connection, ParkedRow, [_parked_again(taken, finding) for _, finding in kept if finding.unparks])
+    paired.write(connection, [pair for commit in commits for pair in commit.pairs])
+    standings = [(commit.lane, standing) for commit in commits for standing in commit.standings]
+    put(connection, StandingRow, [_standing(lane, standing) for lane, standing in standings])
 
 
 def _taken_out(connection: Connection, commit: LaneCommit) -> parked.Taken:
@@ -86,7 +114,8 @@ def _advancing() -> Update:
 _ADVANCING: Final = _advancing()
 
 
-def _advance(connection: Connection, commit: LaneCommit) -> None:
+def _advance(connection: Connection, commit: LaneCommit) -> bool:
+    """Move the lane on, and lock its row; False where another has taken it since."""
     again = sum(bool(finding.unparks) for finding in commit.findings)
     (read_ms, read_seq), (cut_us, cut_id) = commit.after
     (old_ms, old_seq), (old_us, old_id) = commit.before
@@ -106,8 +135,7 @@ def _advance(connection: Connection, commit: LaneCommit) -> None:
         "standings_now": len(commit.standings),
     }
     result: CursorResult[Any] = connection.execute(_ADVANCING, values)
-    if result.rowcount != 1:
-        raise FencedError(commit.lane, commit.fence)
+    return result.rowcount == 1
 
 
 def _parked(lane: int, finding: Finding) -> dict[str, Any]:

@@ -178,6 +178,12 @@ class LaneCommit:
     pairs: tuple[PairedRuns, ...] = ()
     set_back_us: int | None = None  #: Redis's clock was set back to this: no gap can have been closed later
 
+    @property
+    def plain(self) -> bool:
+        """Whether it may share a transaction: all there is to write is of calls that are counted for the first time."""
+        settles = self.settling is not None or self.set_back_us is not None
+        return not settles and not any(finding.unparks for finding in self.findings)
+
 
 class Hold(NamedTuple):
     """What whoever takes a lane must know: its fence, how far it is drained, and how many standings it was given.

@@ -113,6 +113,14 @@ class Ledger:
         with self._transaction() as connection:
             return committing.write(connection, commit)
 
+    def commit_together(self, commits: Collection[LaneCommit]) -> set[int]:
+        """Commit what several lanes have found, all of it `plain`, in one transaction; returns the lanes it went in of.
+
+        What is missing was taken by another worker: of that lane nothing is written, and of the others everything.
+        """
+        with self._transaction() as connection:
+            return committing.write_together(connection, commits)
+
     def fold(self, sent: Mapping[int, Mapping[str, Sent]]) -> None:
         """Take in what processes say they have sent, by lane and process; repeatable, and never backwards."""
         lanes = sorted(lane for lane, told in sent.items() if told)

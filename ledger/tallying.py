@@ -5,7 +5,7 @@ something a kind, not a finding.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
@@ -79,15 +79,28 @@ class _Kind(NamedTuple):
 
 
 class Sums:
-    """The findings of a commit, counted."""
+    """Findings, counted."""
 
-    def __init__(self, findings: Iterable[Finding]) -> None:
-        self._kinds = Counter(map(_Kind.of, findings))
+    def __init__(self, kinds: Counter[_Kind]) -> None:
+        self.kinds = kinds  #: how often each kind of finding was found
+
+    @classmethod
+    def of(cls, findings: Iterable[Finding]) -> "Sums":
+        """Count findings."""
+        return cls(Counter(map(_Kind.of, findings)))
+
+    @classmethod
+    def of_all(cls, counted: Sequence["Sums"]) -> "Sums":
+        """Return the sums of several, which are told apart by nothing any more."""
+        kinds: Counter[_Kind] = Counter()
+        for each in counted:
+            kinds.update(each.kinds)
+        return cls(kinds)
 
     def calls(self) -> Counter[CallsKey]:
         """Return how many there are by operation and epoch."""
         sums: Counter[CallsKey] = Counter()
-        for kind, count in self._kinds.items():
+        for kind, count in self.kinds.items():
             sums[operation_name(kind.operation), kind.epoch] += count
         return sums
 
@@ -101,7 +114,7 @@ class Sums:
 
     def _rows(self, key_of: Any) -> list[dict[str, Any]]:
         sums: defaultdict[tuple[tuple[str, Any], ...], Counter[str]] = defaultdict(Counter)
-        for kind, count in self._kinds.items():
+        for kind, count in self.kinds.items():
             counts = sums[tuple(key_of(kind).items())]
             for name in kind.counters:
                 counts[name] += count
@@ -110,7 +123,7 @@ class Sums:
     def reasons(self) -> list[dict[str, Any]]:
         """Return how often each reason stood behind an outcome."""
         sums: Counter[tuple[str, int, str, str]] = Counter()
-        for kind, count in self._kinds.items():
+        for kind, count in self.kinds.items():
             if kind.reason:
                 reason = storable(kind.reason, 100)
                 sums[operation_name(kind.operation), kind.epoch, str(kind.outcome), reason] += count
@@ -119,7 +132,7 @@ class Sums:
 
     def users(self) -> list[dict[str, Any]]:
         """Return the distinct users of each epoch."""
-        distinct = {(kind.epoch, user_digest(kind.user)) for kind in self._kinds}
+        distinct = {(kind.epoch, user_digest(kind.user)) for kind in self.kinds}
         return [{"epoch": epoch, "user_digest": digest} for epoch, digest in distinct]
 
 

@@ -1,7 +1,7 @@
 """The drain: a hint names one lane, the drain holds it and further ready ones until their work is done.
 
-Lanes are replayed side by side, each commits alone. A drain that has run for its turn hands its lanes back with a hint.
-So does one whose process is to stop, within seconds: what its replays have found by then is committed or put aside.
+Lanes are replayed side by side; those that are through at the same moment commit together, each fenced alone. A drain
+that has run for its turn hands its lanes back with a hint. So does one whose process is to stop, within seconds: what its replays have found by then is committed or put aside.
 What it asks Redis about the live processes serves all its lanes: to commit what is through, then to go on.
 """
 
@@ -18,6 +18,7 @@ import structlog
 
 from ledger import FencedError, Finding, Ledger, LedgerError
 from worker.attempts import Attempts, Care, Company
+from worker.committing import Pending, commit
 from worker.held_lane import HeldLane
 from worker.jobs import Fanout
 from worker.journal import Journal
@@ -263,13 +264,26 @@ class Drain:
         self._see_through()
         now = time.monotonic()
         settling = [held for held in self._held.values() if held.settling and held.look_at <= now]
-        look = self._look_again() if settling else None  # after their replays, before the next batches are read
+        if settling:
+            self._commit(self._settled(settling, self._look_again()))
+        self._keep()
+
+    def _settled(self, settling: Sequence[HeldLane], look: Look) -> list[Pending]:
+        """Return what is to be committed; the look was taken after the replays, before the next batches are read."""
+        pending: list[Pending] = []
         for held in filter(self._has, settling):
             with self._fencing(held):
-                if look and not held.settle(look):
-                    held.look_at = now + IDLE_S
-            self._keep()
-        self._keep()
+                if found := held.settle(look):
+                    pending.append(found)
+                else:
+                    held.look_at = time.monotonic() + IDLE_S
+        return pending
+
+    def _commit(self, pending: Sequence[Pending]) -> None:
+        with self._pool.quiet():
+            lost = commit(self._lanes, self._ledger, pending)
+        for held in lost:
+            self._lose(held)
 
     def _see_through(self) -> None:
         now = time.monotonic()

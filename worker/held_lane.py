@@ -15,15 +15,16 @@ import structlog
 
 from gnomon.hashing import user_digest
 from gnomon.wire import Capture, Kind, Phase
-from ledger import FencedError, Finding, LaneCommit, Ledger, Opening, PairedRuns, Position
+from ledger import FencedError, Finding, LaneCommit, Ledger, Opening, PairedRuns, Position, Sent
 from worker.attempts import Attempts
+from worker.committing import Pending, commit_one
 from worker.entries import AHEAD_US, LaneEntry
 from worker.jobs import Fanout
 from worker.journal import Journal
 from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore
 from worker.looking import Look
-from worker.overlaps import LONGEST_US, DoneWrites, Overlaps, Span
+from worker.overlaps import DoneWrites, Overlaps, Span
 from worker.pairs import Around, doubted, settled
 from worker.replay import COMPARED, superseded
 from worker.retries import Retries
@@ -33,7 +34,6 @@ from worker.selection import (
     Selection,
     began_by,
     captures_of,
-    last_writes,
     select,
     with_doubt,
     with_fairness,
@@ -159,8 +159,9 @@ class HeldLane:
             self._start(selection, chosen, look)
             return True
         if self.standings.changed:
-            self._commit(selection, chosen, ())
-        self._forget(selection, chosen)  # a crash may have come between a commit and its trim
+            self._commit(Pending(held=self, selection=selection, chosen=chosen))
+        else:
+            self._forget(selection, chosen)  # a crash may have come between a commit and its trim
         return False
 
     def _start(
@@ -209,7 +210,8 @@ class HeldLane:
             raise FencedError(self.number, self.fence)
         self.entries.keep(done, ())
         log.warning("lane.set_back", lane=self.number, seconds=(self.position.cut[0] - look.now_us) // 1_000_000)
-        self._commit(replace(selection, after=Position(self.position.read)), [], (), set_back_us=look.now_us)
+        selection = replace(selection, after=Position(self.position.read))
+        self._commit(Pending(held=self, selection=selection, chosen=[], set_back_us=look.now_us, keeps=True))
         self.standings.set_back()
         return False
 
@@ -294,8 +296,8 @@ class HeldLane:
                 self._batch.pairs, self._batch.through_at = self.fanout.pairs, time.monotonic()
         return self._batch.findings is not None
 
-    def settle(self, look: Look) -> bool:
-        """Commit the batch once no write that came before a replay can be missing; False while one can.
+    def settle(self, look: Look) -> Pending | None:
+        """Return what is to be committed once no write that came before a replay can be missing; None while one can.
 
         The look was taken after the replays were through. Raises FencedError where the lane is held by another.
         """
@@ -307,7 +309,7 @@ class HeldLane:
         asked_us = max(replayed_us, *(pair.ended_us for pair in batch.pairs), 0)
         if look.alive and look.cut_us < asked_us:
             if look.cut_us < replayed_us or time.monotonic() < batch.through_at + PAIRS_S:
-                return False
+                return None
             batch.pairs, asked_us = doubted(batch.pairs), replayed_us
         if asked_us:
             gaps = self.standings.look(look, self.entries, gaps=self._read_to(asked_us, look.error_us))
@@ -316,11 +318,14 @@ class HeldLane:
             batch.pairs = settled(batch.pairs, self._writes(), done, since_of(gaps), look.error_us)
         batch.findings = self.rulebook.on_all(batch.findings)
         findings = self.retries.settled((*batch.findings, *map(unreadable, batch.selection.unreadable)))
-        self._commit(batch.selection, batch.chosen, findings, pairs=batch.pairs)
-        self._batch, self.idle_since = None, time.monotonic()
-        if not batch.keeps:
-            self._forget(batch.selection, batch.chosen)
-        return True
+        return Pending(
+            held=self,
+            selection=batch.selection,
+            chosen=batch.chosen,
+            findings=findings,
+            pairs=tuple(batch.pairs),
+            keeps=batch.keeps,
+        )
 
     def _doubtful(self, batch: _Batch, look: Look) -> dict[str, Finding]:
         """Return the findings, by capture id, of calls that a live write may have come between and their replay."""
@@ -384,46 +389,48 @@ class HeldLane:
 
     # --- the commit
 
-    def _commit(
-        self,
-        selection: Selection,
-        chosen: list[LaneEntry],
-        findings: tuple[Finding, ...],
-        *,
-        pairs: Sequence[PairedRuns] = (),
-        set_back_us: int | None = None,
-    ) -> None:
-        done = last_writes(selection)
-        floor_us = selection.after.cut[0] - LONGEST_US
-        self.lanes.before_commit(self.number, done, floor_us)
-        told = self.lanes.senders.changed([self.number])
-        seen = self.entries.seen_with(chosen)
+    def _commit(self, pending: Pending) -> None:
+        commit_one(self.lanes, self.ledger, pending)
+
+    def commit_of(self, pending: Pending, sent: Mapping[str, Sent]) -> LaneCommit:
+        """Return what the ledger is to take in; `sent` is what processes have sent, asked after the entries were read.
+
+        Whoever is repaired by then is excepted no more.
+        """
         self._clear_unready()
-        self.ledger.commit(
-            LaneCommit(
-                lane=self.number,
-                fence=self.fence,
-                before=self.position,
-                after=selection.after,
-                findings=findings,
-                sent=told.of(self.number),
-                seen=seen,
-                refilled=self.entries.fills(seen),
-                standings=self.standings.changed,
-                pairs=tuple(pairs),
-                set_back_us=set_back_us,
-            )
+        seen = self.entries.seen_with(pending.chosen)
+        return LaneCommit(
+            lane=self.number,
+            fence=self.fence,
+            before=self.position,
+            after=pending.selection.after,
+            findings=pending.findings,
+            sent=sent,
+            seen=seen,
+            refilled=self.entries.fills(seen),
+            standings=self.standings.changed,
+            pairs=pending.pairs,
+            set_back_us=pending.set_back_us,
         )
-        self.lanes.senders.taken(told)
-        self.position = selection.after
-        self.entries.committed(chosen, seen, self.position)
-        self.done_writes.add(done, floor_us)
-        self.journal.committed(findings)
-        self.standings.committed()
-        self.lanes.mark_done(self.number, self.position.cut[0], self.attempts.counted)
-        self.attempts.committed()
-        for finding in findings:
+
+    def committed(self, pending: Pending, commit: LaneCommit) -> None:
+        """Go on from what is in the ledger now; a batch that was under way is through. Asks nobody."""
+        if self._batch is not None:
+            self._batch, self.idle_since = None, time.monotonic()
+        self.position = commit.after
+        self.entries.committed(pending.chosen, commit.seen, self.position)
+        before = pending.before
+        self.done_writes.add(before.writes, before.floor_us)
+        for finding in pending.findings:
             self.count(finding)
+
+    def let_go(self, pending: Pending) -> None:
+        """Forget what was kept until this was committed, here and in Redis."""
+        self.journal.committed(pending.findings)
+        self.standings.committed()
+        self.attempts.committed()
+        if not pending.keeps:
+            self.entries.keep(pending.chosen, pending.selection.held)
 
     def _clear_unready(self) -> None:
         """Let go of exceptions: what enhanced lacked of these users it has, whoever commits."""

@@ -47,6 +47,26 @@ class Left:
     intents: frozenset[str] = frozenset()  #: capture ids of writes that can't be repeated and may have been made
 
 
+class Before(NamedTuple):
+    """What is known of a lane before a commit: the ends of the last writes that it covers, µs, and which are old."""
+
+    writes: Mapping[Writer, int]
+    floor_us: int
+
+
+class After(NamedTuple):
+    """What is known of a lane after a commit.
+
+    Up to where it is done, by whom it is held, which attempts are to be forgotten, and which entry is the first to be
+    kept, with the bytes appended before it; None to keep all.
+    """
+
+    token: str
+    cut_us: int
+    attempted: Collection[str]
+    trim: tuple[EntryId, int] | None
+
+
 class LaneStore:
     """All lanes of one namespace, in one Redis."""
 
@@ -101,7 +121,7 @@ class LaneStore:
 
     def trim(self, lane: int, token: str, keep_from: EntryId, trimmed_bytes: int) -> None:
         """Remove the entries before `keep_from`; where the lane is no longer held, that is left to its next holder."""
-        self._trim(keys=self._trimmed_keys(lane), args=[token, spelled(keep_from), trimmed_bytes, lane])
+        self._trim(keys=self._trimmed_keys(lane), args=_trimming(lane, token, keep_from, trimmed_bytes))
 
     def remove(self, lane: int, token: str, entries: Sequence[LaneEntry]) -> bool:
         """Remove entries that are done, in the order of their ids, wherever they lie.
@@ -230,24 +250,30 @@ class LaneStore:
 
     # --- around a commit
 
-    def before_commit(self, lane: int, writes: Mapping[Writer, int], floor_us: int) -> None:
-        """Remember the last writes that are done, those after `floor_us`.
+    def before_commit(self, before: Mapping[int, Before]) -> None:
+        """Remember, by lane, the last writes that are done.
 
         Before the commit, for whoever comes after it must know them; to have remembered one too many does no harm.
         """
-        keys = self._keys.lane(lane)
-        if recent := {_member(*writer): end for writer, end in writes.items() if end > floor_us}:
-            pipeline = self._redis.pipeline(transaction=False)
-            pipeline.zadd(keys.writes, recent, gt=True)
-            pipeline.zremrangebyscore(keys.writes, "-inf", floor_us)
-            pipeline.execute()
-
-    def mark_done(self, lane: int, cut_us: int, attempted: Collection[str] = ()) -> None:
-        """Write down up to where the lane is done, for whoever waits for that, and forget the attempts at it."""
-        keys = self._keys.lane(lane)
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.hset(keys.state, "done_us", cut_us)
-        pipeline.hdel(keys.attempts, "at", "n", *attempted)
+        for lane, (writes, floor_us) in before.items():
+            if recent := {_member(*writer): end for writer, end in writes.items() if end > floor_us}:
+                pipeline.zadd(self._keys.lane(lane).writes, recent, gt=True)
+                pipeline.zremrangebyscore(self._keys.lane(lane).writes, "-inf", floor_us)
+        pipeline.execute()
+
+    def after_commit(self, after: Mapping[int, After]) -> None:
+        """Write down, by lane, up to where it is done, for whoever waits for that, and remove what is done.
+
+        Where a lane is no longer held, what is in it is left to its next holder.
+        """
+        pipeline = self._redis.pipeline(transaction=False)
+        for lane, (token, cut_us, attempted, trim) in after.items():
+            keys = self._keys.lane(lane)
+            pipeline.hset(keys.state, "done_us", cut_us)
+            pipeline.hdel(keys.attempts, "at", "n", *attempted)
+            if trim is not None:
+                self._trim(keys=self._trimmed_keys(lane), args=_trimming(lane, token, *trim), client=pipeline)
         pipeline.execute()
 
     # --- over all lanes
@@ -330,6 +356,10 @@ class LaneStore:
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
+
+
+def _trimming(lane: int, token: str, keep_from: EntryId, trimmed_bytes: int) -> list[str | int]:
+    return [token, spelled(keep_from), trimmed_bytes, lane]
 
 
 Kept = TypeVar("Kept", Finding, Opening)

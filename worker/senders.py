@@ -1,7 +1,7 @@
 """What live processes say they have sent to the lanes: their own counters, which outlive whatever Redis forgets."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, cast
 
@@ -25,6 +25,11 @@ class Told:
     def of(self, lane: int) -> dict[str, Sent]:
         """Return what concerns one lane."""
         return self.sent.get(lane, {})
+
+    def only(self, lanes: Collection[int]) -> "Told":
+        """Return what concerns these lanes."""
+        kept = {lane: marks for lane, marks in self.marks.items() if lane in lanes}
+        return Told({lane: sent for lane, sent in self.sent.items() if lane in lanes}, kept)
 
 
 class Stock(NamedTuple):

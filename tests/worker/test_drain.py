@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from gnomon.wire import Capture, Kind, Side, encode, pack
+from ledger import Ledger
 from worker import held_lane
 
 pytestmark = pytest.mark.slow
@@ -115,10 +116,8 @@ def test_entries_of_one_capture_are_read_until_there_is_enough_for_a_commit(
     make_client, make_drain, application, sums, clean, monkeypatch
 ):
     """Quiet traffic, an entry a call: no more commits than busy traffic makes."""
-    commits, committed = [], held_lane.HeldLane._commit
-    monkeypatch.setattr(
-        held_lane.HeldLane, "_commit", lambda *args, **more: commits.append(args[-1]) or committed(*args, **more)
-    )
+    commits, commit = [], Ledger.commit
+    monkeypatch.setattr(Ledger, "commit", lambda ledger, one: commits.append(one.findings) or commit(ledger, one))
     client = make_client(GNOMON_LANES="1")
     notes = application(client)
     calls = sum(notes.converse(users=[f"u{n}-{m}" for m in range(10)], turns=1) * client.flush(5) for n in range(15))

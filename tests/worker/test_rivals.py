@@ -5,8 +5,9 @@ from collections import Counter
 
 import pytest
 
-from ledger import FencedError
-from worker import held_lane
+from ledger import FencedError, Ledger
+from worker import committing, held_lane
+from worker.drain import Drain
 
 pytestmark = pytest.mark.slow
 
@@ -65,6 +66,75 @@ def test_a_lane_taken_over_in_the_middle_is_counted_once(
         make_drain().run(number)
     assert sums().outcomes == planted_outcomes
     clean()
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Let a drain commit only once all four lanes are through; give the lanes of each transaction that they shared."""
+    settled, commit, shared = Drain._settled, Ledger.commit_together, []
+
+    def all_or_none(drain, settling, look):
+        return settled(drain, settling, look) if len(settling) == 4 else []
+
+    def noting(ledger, commits):
+        shared.append({one.lane for one in commits})
+        return commit(ledger, commits)
+
+    monkeypatch.setattr(Drain, "_settled", all_or_none)
+    monkeypatch.setattr(Ledger, "commit_together", noting)
+    return shared
+
+
+@on_both
+def test_lanes_that_are_through_share_a_transaction(
+    planted, client, make_drain, planted_outcomes, at_once, sums, clean
+):
+    """What each has found counts, and nothing is left in Redis."""
+    planted.converse()
+    planted.end()
+    make_drain().run(0)
+    assert at_once == [{0, 1, 2, 3}]
+    assert sums().outcomes == planted_outcomes
+    clean()
+
+
+@on_both
+def test_of_lanes_that_share_a_transaction_one_is_taken_away(
+    planted, client, make_drain, planted_outcomes, at_once, sums, clean, server, keys, ledger, monkeypatch
+):
+    """Only that one counts nothing; who holds it then counts it."""
+    planted.converse()
+    planted.end()
+    commit = Ledger.commit_together
+
+    def too_late(books, commits):
+        ledger.take(2)
+        server.set(keys.lane(2).lease, "another")
+        return commit(books, commits)
+
+    monkeypatch.setattr(Ledger, "commit_together", too_late)
+    counts = make_drain().run(0)
+    assert at_once == [{0, 1, 2, 3}]
+    assert counts["fenced"] == 1
+    assert 0 < sums().done < planted_outcomes.total()
+    assert server.get(keys.lane(2).lease) == b"another"
+    server.delete(keys.lane(2).lease)
+    monkeypatch.undo()
+    make_drain().run(2)
+    assert sums().outcomes == planted_outcomes
+    clean()
+
+
+def test_lanes_that_are_to_be_committed_share_transactions_that_are_short_enough(
+    notes, client, make_drain, at_once, sums, monkeypatch
+):
+    """Others wait for each of them."""
+    monkeypatch.setattr(committing, "MOST_FINDINGS", 30)
+    calls = notes.converse()
+    notes.end()
+    make_drain().run(0)
+    assert sums().outcomes == Counter(match=calls)
+    assert all(len(lanes) < 4 for lanes in at_once)
 
 
 def test_a_lane_taken_away_is_noticed_while_replays_run(
