@@ -1,7 +1,8 @@
 """The drain: a hint names one lane, the drain holds it and further ready ones until their work is done.
 
 Lanes are replayed side by side; those that are through at the same moment commit together, each fenced alone. A drain
-that has run for its turn hands its lanes back with a hint. So does one whose process is to stop, within seconds: what its replays have found by then is committed or put aside.
+that has run for its turn hands its lanes back with a hint. So does one whose process is to stop, within seconds: what
+its replays have found by then is committed or put aside.
 What it asks Redis about the live processes serves all its lanes: to commit what is through, then to go on.
 """
 
