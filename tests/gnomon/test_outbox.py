@@ -114,7 +114,7 @@ def waiting(user: str, kind: str, start: int, *, stored: bool = True) -> Buffere
 
     live = LiveCall(Binding(name="op", kind=Kind(kind), user="user", legacy=legacy), user, lanes=1)
     live.epoch, live.start, live.stored = 1, start, stored
-    return Buffered(live, start + 5, start, 100, Side(5, returned=None), msgspec.UNSET, "legacy", recorded=False)
+    return Buffered(live, start + 5, start, 100, Side(5, returned=None))
 
 
 def line(item: Buffered) -> bytes:

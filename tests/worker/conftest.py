@@ -285,6 +285,18 @@ class Hints(list[int]):
 
 
 @pytest.fixture
+def on_commit(ledger, monkeypatch) -> Callable[[Callable[..., Any]], None]:
+    """Have all that commits lanes go through a function: it is given what writes them, and the commits."""
+
+    def patch(through: Callable[..., Any]) -> None:
+        commit, together = ledger.commit, ledger.commit_together
+        monkeypatch.setattr(ledger, "commit", lambda one: through(lambda: commit(one), [one]))
+        monkeypatch.setattr(ledger, "commit_together", lambda many: through(lambda: together(many), list(many)))
+
+    return patch
+
+
+@pytest.fixture
 def hints() -> Hints:
     return Hints()
 

@@ -8,6 +8,7 @@ import pytest
 from gnomon import OperationError
 from ledger import FencedError, Position
 from worker.attempts import Attempts, Company
+from worker.lanes import After
 
 pytestmark = pytest.mark.slow
 
@@ -73,10 +74,10 @@ def test_another_batch_begins_anew(held, server, keys, store):
 def test_a_commit_forgets_what_was_counted(held, server, keys, store):
     """Of the captures that it holds, and of the batch."""
     held(server, keys)[0].begin(AT)
-    attempts, _ = held(server, keys)
+    attempts, token = held(server, keys)
     attempts.begin(AT)
     attempts.count("one")
-    store.mark_done(0, 8, attempts.counted)
+    store.after_commit({0: After(token, 8, attempts.counted, None)})
     assert server.hgetall(keys.lane(0).attempts) == {}
 
 

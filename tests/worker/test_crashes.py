@@ -27,20 +27,20 @@ class Crash(BaseException):
 @pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
 @pytest.mark.parametrize("times", [1, 3])
 def test_a_crash_between_replay_and_commit_changes_no_verdict(
-    planted, client, make_drain, sums, planted_outcomes, clean, ledger, monkeypatch, times
+    planted, client, make_drain, sums, planted_outcomes, clean, on_commit, times
 ):
     """Later writes are in the enhanced store already, and still every read is judged by what it saw."""
     calls = planted.converse()
     planted.end()
-    commit, left = ledger.commit, [times]
+    left = [times]
 
-    def failing(lane_commit) -> None:
+    def failing(write, _):
         if left[0]:
             left[0] -= 1
             raise LedgerUnreachableError("gone for a moment")
-        commit(lane_commit)
+        return write()
 
-    monkeypatch.setattr(ledger, "commit", failing)
+    on_commit(failing)
     for _ in range(times):
         with pytest.raises(LedgerUnreachableError):
             make_drain().run(0)
@@ -83,17 +83,7 @@ def test_a_worker_gone_in_the_middle_of_a_batch_changes_no_verdict(
     clean()
 
 
-@pytest.mark.parametrize(
-    "where",
-    [
-        pytest.param(
-            "clear_journal",
-        ),
-        pytest.param(
-            "trim",
-        ),
-    ],
-)
+@pytest.mark.parametrize("where", ["clear_journal", "after_commit"])
 def test_a_worker_gone_just_after_its_commit_leaves_nothing_behind(
     notes, client, make_drain, make_store, sums, clean, monkeypatch, short_turns, hints, lane_of, where
 ):
@@ -131,7 +121,7 @@ def test_whatever_goes_wrong_the_figures_are_the_same(
     deaths = 0
     for n in range(24):
         store = make_store()
-        for name in ("write_journal", "count_batch", "clear_journal", "trim", "read", "before_commit", "mark_done"):
+        for name in ("write_journal", "count_batch", "clear_journal", "trim", "read", "before_commit", "after_commit"):
             monkeypatch.setattr(store, name, mortal(getattr(store, name), dice))
         try:
             make_drain(lanes=store, share=2).run(n % 4)

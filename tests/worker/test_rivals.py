@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from ledger import FencedError, Ledger
+from ledger import Ledger
 from worker import committing, held_lane
 from worker.drain import Drain
 
@@ -205,20 +205,19 @@ def test_a_fence_in_the_ledger_is_enough(notes, client, make_drain, gate, runnin
     assert sums().outcomes == Counter(match=1)
 
 
-def test_a_fenced_error_is_no_crash(notes, client, make_drain, monkeypatch, ledger):
+def test_a_fenced_error_is_no_crash(notes, client, make_drain, on_commit, ledger):
     """Being overtaken is an ordinary end: the drain goes on with its other lanes."""
     calls = notes.converse()
     notes.end()
-    commit, refused = ledger.commit, []
+    overtaken: list[int] = []
 
-    def fencing(lane_commit) -> None:
-        if not refused:
-            refused.append(lane_commit.lane)
-            ledger.take(lane_commit.lane)
-            raise FencedError(lane_commit.lane, lane_commit.fence)
-        commit(lane_commit)
+    def overtaking(write, commits):
+        if not overtaken:
+            overtaken.append(commits[0].lane)
+            ledger.take(commits[0].lane)
+        return write()
 
-    monkeypatch.setattr(ledger, "commit", fencing)
+    on_commit(overtaking)
     counts = make_drain().run(0)
     assert counts["fenced"] == 1
     assert 0 < counts["match"] < calls

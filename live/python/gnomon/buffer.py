@@ -104,17 +104,18 @@ class Buffer:
         self,
         live: LiveCall,
         size_bytes: int,
-        legacy: Side | msgspec.UnsetType,
+        answer: Side | msgspec.UnsetType | bytes,
+        ended_ns: int = 0,
+        *,
         enhanced: Side | msgspec.UnsetType = msgspec.UNSET,
         serving: str = "legacy",
-        *,
         recorded: bool = False,
-        ended_ns: int = 0,
     ) -> bool | None:
         """Stamp the end of a call and take it. None: refused for want of room; True: the first since last emptied.
 
-        End and place are given under one lock, so nothing that is still to come ends below the watermark. `ended_ns`
-        is when it ended, on the monotonic clock, where the caller knows; a watermark told since comes before it.
+        End and place are given under one lock, so nothing that is still to come ends below the watermark. `answer` is
+        what legacy did, or the JSON of what it returned; `ended_ns` is when it ended, on the monotonic clock, where the
+        caller knows. A watermark told since comes before it.
         """
         clock = self.clock
         with self._lock:
@@ -131,7 +132,7 @@ class Buffer:
             low = live.start if held else end
             self.captures += 1
             self.size_bytes += size_bytes
-            self._items.append(Buffered(live, end, low, size_bytes, legacy, enhanced, serving, recorded))
+            self._items.append(Buffered(live, end, low, size_bytes, answer, ended_ns, enhanced, serving, recorded))
             if self._items_low is None or low < self._items_low:
                 self._items_low = low
             return len(self._items) == 1
@@ -144,12 +145,12 @@ class Buffer:
 
     def _count_alone(self) -> None:
         for item in self._items[self._counted :]:
-            if item.live.alone and not item.recorded and item.legacy is not msgspec.UNSET:
+            if item.live.alone and not item.recorded and (legacy := item.legacy) is not msgspec.UNSET:
                 row = self._alone[item.live.binding.name]
                 row.calls += 1
                 row.answers += item.live.binding.kind is not Kind.WRITE
-                row.us += item.legacy.duration_us
-                row.errors += item.legacy.raised is not msgspec.UNSET
+                row.us += legacy.duration_us
+                row.errors += legacy.raised is not msgspec.UNSET
         self._counted = len(self._items)
 
     def gap(self, lane: int, user: str, since: int) -> None:

@@ -65,16 +65,30 @@ class LiveCall(msgspec.Struct, eq=False, gc=False):
 
 
 class Buffered(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A capture on its way to its lane; `low` is what it holds the watermark to, µs."""
+    """A capture on its way to its lane; `low` is what it holds the watermark to, µs.
+
+    What legacy alone returned is kept as JSON, with the moment at which it did: whatever is made on the caller's thread
+    costs the caller, and an observation can be made of it later.
+    """
 
     live: LiveCall
     end: int
     low: int
     size_bytes: int
-    legacy: Side | msgspec.UnsetType
-    enhanced: Side | msgspec.UnsetType
-    serving: str
-    recorded: bool
+    answer: (
+        Side | msgspec.UnsetType | bytes
+    )  #: what came of it at legacy's side; as bytes: the JSON of what it returned
+    ended_ns: int = 0
+    enhanced: Side | msgspec.UnsetType = msgspec.UNSET
+    serving: str = "legacy"
+    recorded: bool = False
+
+    @property
+    def legacy(self) -> Side | msgspec.UnsetType:
+        """What came of it at legacy's side."""
+        if isinstance(self.answer, bytes):
+            return Side((self.ended_ns - self.live.started_ns) // 1_000, msgspec.Raw(self.answer))
+        return self.answer
 
     def shifted(self, by_us: int, unsure_us: int = 0) -> "Buffered":
         """Return it as it would have been stamped by a clock that was so much ahead; its call is moved along.

@@ -239,8 +239,7 @@ class Tap(NullTap):
             returned = encode_value(value)
             size_bytes, first = ENVELOPE_BYTES + len(live.args) + len(returned), None
             if size_bytes <= self._largest:
-                side = Side((ended_ns - live.started_ns) // 1_000, Raw(returned))
-                first = self._buffer.offer(live, size_bytes, side, ended_ns=ended_ns)
+                first = self._buffer.offer(live, size_bytes, returned, ended_ns)
             if first is not False:
                 self._see_to(live, size_bytes, first=first)
         except Exception as error:  # the live call must not notice
@@ -319,8 +318,9 @@ class Tap(NullTap):
         sides = {outcome.system: side_of(outcome, live.binding.rejects) for outcome in live.asked if outcome.asked}
         size_bytes = ENVELOPE_BYTES + len(live.args) + sum(bytes_of(side) for side in sides.values())
         legacy, enhanced = sides.get(System.LEGACY, msgspec.UNSET), sides.get(System.ENHANCED, msgspec.UNSET)
-        fits = size_bytes <= self._largest
-        first = self._buffer.offer(live, size_bytes, legacy, enhanced, answer.system) if fits else None
+        first = None
+        if size_bytes <= self._largest:
+            first = self._buffer.offer(live, size_bytes, legacy, enhanced=enhanced, serving=answer.system)
         self._see_to(live, size_bytes, first=first)
         if first is not None:
             self.tally.add("captured", "eligible")

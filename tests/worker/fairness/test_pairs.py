@@ -107,23 +107,24 @@ def test_a_write_that_waits_behind_the_batch_spares_legacy(
 
 @pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
 def test_pairs_of_a_worker_that_died_before_its_commit_count_once(
-    planted, make_drain, sums, counted, planted_outcomes, pairs, ledger, monkeypatch
+    planted, make_drain, sums, counted, planted_outcomes, pairs, on_commit
 ):
     """They go with their lane's commit: what never came in is taken anew, what came in is not taken again."""
     planted.converse()
     planted.end()
-    commit, left = ledger.commit, [1, 1, 1]
+    left = [1, 1, 1]
 
-    def failing(lane_commit) -> None:
+    def failing(write, _):
         if left and len(left) % 2:
             left.pop()
             raise LedgerUnreachableError("gone before it was written")
-        commit(lane_commit)
+        written = write()
         if left:
             left.pop()
             raise LedgerUnreachableError("gone after it was written")
+        return written
 
-    monkeypatch.setattr(ledger, "commit", failing)
+    on_commit(failing)
     for _ in range(3):
         with pytest.raises(LedgerUnreachableError):
             make_drain(pairs=pairs).run(0)
@@ -141,22 +142,23 @@ class Crash(BaseException):
 @pytest.mark.parametrize("ledger_url", ["sqlite", "postgres"], indirect=True)
 @pytest.mark.parametrize("written", [False, True])
 def test_a_killed_worker_leaves_every_pair_once_or_not_at_all(
-    planted, make_drain, sums, counted, planted_outcomes, pairs, ledger, server, keys, monkeypatch, written
+    planted, make_drain, sums, counted, planted_outcomes, pairs, on_commit, server, keys, monkeypatch, written
 ):
     """Killed in the middle of a commit, or right after it: its successor takes none of that batch, and adds none."""
     planted.converse()
     planted.end()
-    commit, left, taken = ledger.commit, [1], []
+    left, taken = [1], []
 
-    def dying(lane_commit) -> None:
+    def dying(write, commits):
         dies = bool(left and left.pop())
+        done = write() if written or not dies else None
         if written or not dies:
-            commit(lane_commit)
-            taken.extend(pair.capture_id for pair in lane_commit.pairs)
+            taken.extend(pair.capture_id for commit in commits for pair in commit.pairs)
         if dies:
             raise Crash
+        return done
 
-    monkeypatch.setattr(ledger, "commit", dying)
+    on_commit(dying)
     with monkeypatch.context() as patched:
         patched.setattr(draining.Drain, "_hand_back", lambda self: None)
         with pytest.raises(Crash):

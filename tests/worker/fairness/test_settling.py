@@ -240,7 +240,7 @@ class Crash(BaseException):
     """The worker is gone at this point: nothing of it tidies up."""
 
 
-@pytest.mark.parametrize("where", ["settle", "before_commit", "mark_done"])
+@pytest.mark.parametrize("where", ["settle", "before_commit", "after_commit"])
 def test_a_worker_that_dies_while_a_batch_settles_changes_no_verdict(
     notes, make_drain, make_store, sums, clean, tape, listed, hold, gave, monkeypatch, where
 ):
