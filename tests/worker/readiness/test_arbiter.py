@@ -2,6 +2,7 @@
 
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from types import ModuleType, SimpleNamespace
@@ -65,8 +66,9 @@ def test_a_live_process_serves_whom_the_arbiter_made_ready(arbiter, client, note
     share(50)
     for lane in range(4):
         server.hset(keys.lane(lane).state, "done_us", FAR_US)
-    seen = []
+    seen, until = [], time.monotonic() + 30
     while Phase.SERVED not in seen[-1:]:
+        assert time.monotonic() < until, (seen[-1:], arbiter.tick(), server.hgetall(keys.readiness))
         arbiter.tick()
         seen.append(client.flags.for_user(user)["enhanced_memory_enabled"].phase)
     assert Phase.DUAL in seen
