@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 BUSY_MS: Final = 30_000  # longer than any checkpoint: a writer waits, it does not fail
 IDLE_MS: Final = 15_000  # as long as a lease: a worker frozen in a transaction holds nobody up for longer
+# nor does one that was frozen while it sent rows, whom the server takes to be at work; a commit takes 0.1 s at most
+TRANSACTION_MS: Final = 30_000
+_TRANSACTION_TIMEOUT_SINCE: Final = (17,)
 #: for connections whose other end is gone without a word; what the URL says of them stands
 _PATIENCE: Final = {
     "connect_timeout": "10",
@@ -79,6 +82,7 @@ def open_engine(text: str) -> Engine:
     url = url.set(query={**_PATIENCE, **url.query})
     engine = create_engine(url, hide_parameters=True, pool_size=2, max_overflow=4, pool_pre_ping=True)
     event.listen(engine, "connect", _prepare_postgres)
+    event.listen(engine, "begin", _begin_postgres)
     return engine
 
 
@@ -100,6 +104,15 @@ def _prepare_postgres(connection: Any, _record: object) -> None:
     with connection.cursor() as cursor:  # where nobody has set one: a statement passes PgBouncer, an option may not
         cursor.execute(f"SELECT set_config('{name}', '{IDLE_MS}', false) WHERE current_setting('{name}') = '0'")
     connection.commit()
+
+
+def _begin_postgres(connection: Connection) -> None:
+    version = connection.dialect.server_version_info or ()
+    if connection.get_execution_options().get("short") and version >= _TRANSACTION_TIMEOUT_SINCE:
+        name = "transaction_timeout"
+        connection.exec_driver_sql(
+            f"SELECT set_config('{name}', '{TRANSACTION_MS}', true) WHERE current_setting('{name}') = '0'"
+        )
 
 
 def _begin_sqlite(connection: Connection) -> None:

@@ -62,12 +62,13 @@ class Ledger:
         # one moment for all of a reading; SQLite's transactions are that already
         isolated = {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
         self._reading = self._engine.execution_options(reading=True, **isolated)
+        self._committing = self._engine.execution_options(short=True)
         # SQLite has one writer at a time: threads of a process queue here rather than in its busy loop
         self._writing = threading.Lock()
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
-        with self._writing, answering(self._engine), self._engine.begin() as connection, self._undisturbed():
+        with self._writing, answering(self._engine), self._committing.begin() as connection, self._undisturbed():
             yield connection
 
     def migrate(self) -> str:

@@ -1,5 +1,6 @@
 """A database that does not answer is one error of ours, whatever its driver calls it, and never names a password."""
 
+import contextlib
 import socket
 import sqlite3
 import threading
@@ -194,6 +195,28 @@ def test_who_stands_still_in_a_transaction_holds_nobody_up(url, read, hold, find
     assert read(ledger, "done") == 1
     ledger.close()
     frozen.dispose()
+
+
+@pytest.mark.slow
+def test_a_worker_frozen_while_it_sends_rows_holds_nobody_up(migrated_postgres_url, hold, finding, read, monkeypatch):
+    """The server waits for the rest of them, takes it to be at work, and knows no idle transaction there."""
+    monkeypatch.setattr(engines, "IDLE_MS", 100)
+    ledger, frozen = Ledger(migrated_postgres_url), Ledger(migrated_postgres_url)
+    holder, before, late = hold(ledger), read(ledger, "done"), contextlib.ExitStack()
+    with monkeypatch.context() as patch:
+        patch.setattr(engines, "TRANSACTION_MS", 1_000)
+        sending = late.enter_context(frozen._transaction()).connection.driver_connection
+    late.enter_context(sending.pipeline())
+    sending.execute("UPDATE lanes SET done = done + 99")
+    sending.pgconn.send_flush_request()
+    while sending.pgconn.flush():
+        pass
+    holder.commit(finding())  # waits for the row
+    assert read(ledger, "done") == before + 1
+    with pytest.raises(LedgerUnreachableError, match="connection is lost"):
+        late.close()
+    ledger.close()
+    frozen.close()
 
 
 @pytest.mark.slow
