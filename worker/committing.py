@@ -52,15 +52,7 @@ def commit_one(lanes: LaneStore, ledger: Ledger, pending: Pending) -> None:
         raise FencedError(pending.held.number, pending.held.fence)
 
 
-def commit(lanes: LaneStore, ledger: Ledger, pending: Sequence[Pending]) -> list["HeldLane"]:
-    """Commit lanes, in as few transactions as may be; returns those that another has taken, which committed nothing."""
-    lost: list[HeldLane] = []
-    for part in _parts(pending):
-        lost += _commit(lanes, ledger, part)
-    return lost
-
-
-def _parts(pending: Sequence[Pending]) -> list[list[Pending]]:
+def parts(pending: Sequence[Pending]) -> list[list[Pending]]:
     """Split what is to be committed into transactions that are long enough."""
     parts: list[list[Pending]] = []
     room = 0
@@ -73,7 +65,8 @@ def _parts(pending: Sequence[Pending]) -> list[list[Pending]]:
     return parts
 
 
-def _commit(lanes: LaneStore, ledger: Ledger, pending: Sequence[Pending]) -> list["HeldLane"]:
+def commit(lanes: LaneStore, ledger: Ledger, pending: Sequence[Pending]) -> list["HeldLane"]:
+    """Commit lanes; returns those that another has taken, which committed nothing."""
     lanes.before_commit({each.held.number: each.before for each in pending})
     told = lanes.senders.changed([each.held.number for each in pending])
     commits = [(each, each.held.commit_of(each, told.of(each.held.number))) for each in pending]

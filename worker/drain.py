@@ -19,7 +19,7 @@ import structlog
 
 from ledger import FencedError, Finding, Ledger, LedgerError
 from worker.attempts import Attempts, Care, Company
-from worker.committing import Pending, commit
+from worker.committing import Pending, commit, parts
 from worker.held_lane import HeldLane
 from worker.jobs import Fanout
 from worker.journal import Journal
@@ -281,10 +281,13 @@ class Drain:
         return pending
 
     def _commit(self, pending: Sequence[Pending]) -> None:
-        with self._pool.quiet():
-            lost = commit(self._lanes, self._ledger, pending)
-        for held in lost:
-            self._lose(held)
+        """Commit what is due, and keep the leases meanwhile: on a busy machine any transaction may take long."""
+        for part in parts(pending):
+            with self._pool.quiet():
+                lost = commit(self._lanes, self._ledger, [each for each in part if self._has(each.held)])
+            for held in lost:
+                self._lose(held)
+            self._keep()
 
     def _see_through(self) -> None:
         now = time.monotonic()
