@@ -1,9 +1,11 @@
-"""What one judgement costs, beside deepdiff on the same pair: equal, edited, long, nested, a reply, and the dearest."""
+"""What one judgement costs, beside deepdiff and jsondiff: equal, edited, long, nested, a reply, and the dearest."""
 
+import functools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
+import jsondiff
 from deepdiff import DeepDiff
 
 from bench.measuring import BenchError, Benchmark, Result, Rounds, Row
@@ -22,16 +24,17 @@ def _run(quick: bool) -> Result:  # noqa: FBT001 — as every benchmark's
     _check([*everyday, *dearest])
     for number in range(repeated):
         for case in everyday:
-            _round(case, rounds, deepdiff=not case.is_long or (number == 0 and not quick))
+            _round(case, rounds, others=not case.is_long or (number == 0 and not quick))
         if number % 10 == 0:
             rounds.add(_WORST, max(_us(_judging(case), 1) for case in dearest))
     return Result(rows=_rows(everyday, rounds), notes=_notes(repeated, dearest))
 
 
-def _round(case: Case, rounds: Rounds, *, deepdiff: bool) -> None:
+def _round(case: Case, rounds: Rounds, *, others: bool) -> None:
     rounds.add(f"{case.name}: judge", _us(_judging(case), case.times))
-    if deepdiff and case.deepdiff:
-        rounds.add(f"{case.name}: DeepDiff", _us(lambda: _diffed(case), case.deepdiff))
+    if others and case.others:
+        for name, diff in _OTHERS.items():
+            rounds.add(f"{case.name}: {name}", _us(functools.partial(diff, case), case.others))
     if _KEPT.startswith(f"{case.name}: "):
         found = _judging(case)().differences
         rounds.add(_KEPT, _us(lambda: [KeptDifference.of(case.operation, each) for each in found], case.times))
@@ -42,8 +45,15 @@ def _judging(case: Case) -> Callable[[], Judgement]:
     return lambda: judge(case.operation, before, after, call=_CALL)
 
 
-def _diffed(case: Case) -> object:
+def _deepdiff(case: Case) -> object:
     return DeepDiff(case.legacy, case.enhanced, ignore_order=True)
+
+
+def _jsondiff(case: Case) -> object:
+    return jsondiff.diff(case.legacy, case.enhanced, syntax="symmetric")
+
+
+_OTHERS: Final[Mapping[str, Callable[[Case], object]]] = {"DeepDiff": _deepdiff, "jsondiff": _jsondiff}
 
 
 def _us(call: Callable[[], object], times: int) -> float:
@@ -56,17 +66,17 @@ def _us(call: Callable[[], object], times: int) -> float:
 def _rows(everyday: Iterable[Case], rounds: Rounds) -> list[Row]:
     rows = []
     for case in everyday:
-        ours, theirs = f"{case.name}: judge", f"{case.name}: DeepDiff"
+        ours = f"{case.name}: judge"
         rows.append(rounds.row(ours, "µs"))
-        if theirs in rounds:
-            rows.append(rounds.row(theirs, "µs", over=ours, of="judge"))
+        theirs = [f"{case.name}: {name}" for name in _OTHERS]
+        rows += [rounds.row(name, "µs", over=ours, of="judge") for name in theirs if name in rounds]
     return [*rows, rounds.row(_KEPT, "µs"), rounds.row(_WORST, "µs")]
 
 
 def _notes(repeated: int, dearest: Sequence[Case]) -> tuple[str, ...]:
     return (
-        f"{repeated} samples in turn, processor time of the thread; DeepDiff(ignore_order=True), once where it takes",
-        "seconds, not where it takes minutes.",
+        f"{repeated} samples in turn, processor time of the thread; DeepDiff(ignore_order=True) and jsondiff, which",
+        "compares lists in order: once where they take seconds, not where they take minutes.",
         f"The dearest of {len(dearest)}: {', '.join(case.name for case in dearest)}.",
     )
 
@@ -79,4 +89,4 @@ def _check(measured: Iterable[Case]) -> None:
             raise BenchError(f"judged {case.name!r} {found}, not {case.verdict}")
 
 
-BENCHMARK: Final = Benchmark(name="judge", title="one judgement of a pair, beside DeepDiff", run=_run)
+BENCHMARK: Final = Benchmark(name="judge", title="one judgement of a pair, beside DeepDiff and jsondiff", run=_run)

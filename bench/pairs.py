@@ -21,7 +21,8 @@ Memories = list[dict[str, Any]]
 class Case:
     """One pair and what it must be judged.
 
-    A sample is `times` calls, some 10 ms. `deepdiff` is how often DeepDiff is asked a sample; 0 where it does not end.
+    A sample is `times` calls, some 10 ms. `others` is how often the other libraries are asked a sample; 0 where they
+    do not end.
     """
 
     name: str
@@ -30,12 +31,12 @@ class Case:
     verdict: Verdict = Verdict.DIVERGED
     operation: str = "memory.recent"
     times: int = 200
-    deepdiff: int = 5
+    others: int = 5
 
     @property
     def is_long(self) -> bool:
-        """Whether DeepDiff takes seconds."""
-        return self.deepdiff == 1
+        """Whether the other libraries take seconds."""
+        return self.others == 1
 
 
 def cases() -> Iterator[Case]:
@@ -46,9 +47,9 @@ def cases() -> Iterator[Case]:
     yield Case(name="1 of 10 edited", legacy=page, enhanced=edited(page, 0))
     yield Case(name="nested residue", legacy=_placed(page, _PLACE), enhanced=_placed(page, _ELSEWHERE), times=20)
     many = answer(USER, 0, LONG)
-    yield Case(name="200, shuffled, 20 % edited", legacy=many, enhanced=_shuffled(LONG), times=3, deepdiff=1)
+    yield Case(name="200, shuffled, 20 % edited", legacy=many, enhanced=_shuffled(LONG), times=3, others=1)
     thousand = answer(USER, 0, LONGEST)
-    yield Case(name="1,000, shuffled, 20 % edited", legacy=thousand, enhanced=_shuffled(LONGEST), times=1, deepdiff=0)
+    yield Case(name="1,000, shuffled, 20 % edited", legacy=thousand, enhanced=_shuffled(LONGEST), times=1, others=0)
     yield Case(name="chat reply", operation="chat.send", legacy=_reply(_SAID), enhanced=_reply(_SAYS), times=50)
 
 
@@ -65,9 +66,9 @@ def worst() -> Iterator[Case]:
         "many lines": (["a\nb\n" * 100_000], ["b\na\n" * 100_000]),
     }
     for name, (legacy, enhanced) in pairs.items():
-        yield Case(name=name, operation="listing.search", legacy=legacy, enhanced=enhanced, times=1, deepdiff=0)
+        yield Case(name=name, operation="listing.search", legacy=legacy, enhanced=enhanced, times=1, others=0)
     before, after = _reply("1, 2 and 3pm. " * 1_000), _reply("March 3. 2, 1 (408) " * 1_000)
-    yield Case(name="long replies", operation="chat.send", legacy=before, enhanced=after, times=1, deepdiff=0)
+    yield Case(name="long replies", operation="chat.send", legacy=before, enhanced=after, times=1, others=0)
 
 
 _SAID: Final = (

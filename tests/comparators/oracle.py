@@ -60,8 +60,9 @@ class _Slow:
         found = tuple(compare(legacy, enhanced))[:200]
         if not found:
             return Judgement(Verdict.MATCH)
-        if all(each.kind is Kind.ADDED and each.severity is Severity.MINOR for each in found):
-            return Judgement(Verdict.IGNORED, found, "enriched")
+        kinds = {each.kind for each in found}
+        if kinds <= {Kind.ADDED, Kind.REPHRASED} and all(each.severity is Severity.MINOR for each in found):
+            return Judgement(Verdict.IGNORED, found, "rephrased" if kinds == {Kind.REPHRASED} else "enriched")
         counts = ", ".join(f"{count} {kind}" for kind, count in Counter(each.kind.value for each in found).items())
         return Judgement(Verdict.DIVERGED, found, counts + (", 200 told" if len(found) == 200 else ""))
 
