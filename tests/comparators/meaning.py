@@ -47,7 +47,8 @@ def _value(value, family, name):
         case int() | float():
             return ("number", Fraction(value))
         case str():
-            return ("reply", _words(value)) if family == "chat" and name in {"", "reply"} else _text(value)
+            is_reply = family == "chat" and name in {"", "reply"} and not MOMENT.fullmatch(value)
+            return ("reply", _words(value)) if is_reply else _text(value)
         case list():
             items = [_value(each, family, "item") for each in value]
             return ("bag", Counter(map(repr, items))) if family == "memory" and name in BAG else ("list", items)
