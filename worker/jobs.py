@@ -13,6 +13,7 @@ from gnomon.wire import Capture, Kind
 from ledger import Finding, Opening, PairedRuns, Standing
 from worker.attempts import Care
 from worker.journal import Journal
+from worker.judging import is_judging
 from worker.mending import Mended, Mender
 from worker.pairs import NO_PAIRS, NOTHING_AROUND, Around, Course, Pairs
 from worker.pool import ReplayPool
@@ -63,6 +64,7 @@ class UserJob:
         self._around = around
         self._course: Course | None = None
         self._began: float | None = None
+        self._thread = 0  # that runs it
         self._mending = False
         self.standing = standing
         self.cleared_us = 0  #: enhanced holds what legacy did then, so no older exception is needed
@@ -76,6 +78,7 @@ class UserJob:
 
         Raises FencedError where the lane is held by another.
         """
+        self._thread = threading.get_ident()
         for due in self._dues:
             self._make_way()
             if self.cut_short:
@@ -244,14 +247,14 @@ class UserJob:
         """Leave the thread to itself: returns what was found, the stuck capture as failed, and a job for the rest.
 
         A replay that came back in the last moment counts as it is; the rest goes to another job all the same. A repair
-        that did not come back costs no capture: the user stays in the gap.
+        that did not come back costs no capture: the user stays in the gap. Nor is one failed that is being judged.
         """
         with self._lock:
             self.given_up = True
             found, unkept, stuck = list(self._findings), list(self._unkept), self._began is not None
-            mending = self._mending
+            mending, judging = self._mending, is_judging(self._thread)
         if self._admission is not None and self._course is None:
-            self._admission.give_up(asking=stuck and not mending)
+            self._admission.give_up(asking=stuck and not (mending or judging))
         if self._course is not None:
             self._course.give_up()
         elif stuck and mending:
@@ -260,7 +263,7 @@ class UserJob:
         elif stuck:
             capture = self._dues[len(found)].item.capture
             assert capture is not None
-            replayed = self._replayer.given_up(capture)
+            replayed = self._replayer.given_up(capture, judging=judging)
             self._stand(replayed, capture)
             found.append(replayed.finding)
             unkept.append(replayed.finding)

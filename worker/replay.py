@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from comparators import Call, Difference, Kind, Observation, Severity, Verdict, judge
+from comparators import Call, Difference, Kind, Observation, Severity, Verdict
 from comparators.observations import Raised
 from gnomon.calling import Call as EnhancedCall
 from gnomon.calling import calling
@@ -27,6 +27,7 @@ from ledger import Failure, Finding, KeptDifference, Opening, Outcome
 from worker import coroutines
 from worker.expiry import TOO_OLD, is_expired
 from worker.failures import ANSWER_BYTES, failure_in, failure_of
+from worker.judging import judged
 from worker.observing import Observed, ReplayedCall
 from worker.rulebook import Rulebook
 from worker.sampling import sampler
@@ -39,6 +40,7 @@ AMBIGUOUS: Final = "ambiguous"  #: a write that can't be repeated may have been 
 EXHAUSTED: Final = "exhausted"  #: processes died of it
 RETRIES_S: Final = (0.01, 0.05, 0.2)  # a write's waits: a locked row or a lost connection is gone by then
 LATE_LEGACY: Final = "legacy: no answer in time"
+NO_VERDICT: Final = "comparator: no verdict in time"
 COMPARED: Final = (Outcome.MATCH, Outcome.IGNORED, Outcome.DIVERGED, Outcome.INCONCLUSIVE)
 _READY: Final = frozenset({dict, list, str, int, float, bool, type(None)})  # never awaited: asked first, it is cheaper
 _UNANSWERED: Final = (Failure.TIMEOUT, Failure.REFUSED)
@@ -194,8 +196,11 @@ class Replayer:
         _hold(write=False)
         return _judged(capture, legacy, enhanced, failure=failure, replayed_us=now_us())
 
-    def given_up(self, capture: Capture) -> Replayed:
-        """Return what came of a capture whose replay was given up."""
+    def given_up(self, capture: Capture, *, judging: bool) -> Replayed:
+        """Return what came of a capture whose replay was given up; `judging`: while it was judged."""
+        if judging:
+            finding = _found(capture, Outcome.INCONCLUSIVE, NO_VERDICT)
+            return _missing(finding, capture, AMBIGUOUS if self.is_single(capture) else "write_failed")
         if capture.kind is CallKind.WRITE:
             live = capture.enhanced is not msgspec.UNSET
             finding = (
@@ -354,7 +359,7 @@ def _judged(
     args = msgspec.json.decode(capture.args)
     at = datetime.fromtimestamp(capture.start / 1_000_000, UTC)
     before, after = legacy.read(), enhanced.read()
-    judgement = judge(capture.op, before, after, call=Call(user=capture.user, args=args, at=at))
+    judgement = judged(capture.op, before, after, Call(user=capture.user, args=args, at=at))
     reason = judgement.reason
     if judgement.verdict is Verdict.DIVERGED and enhanced.exception and failure in _UNANSWERED:
         return _found(capture, Outcome.INCONCLUSIVE, f"enhanced: {failure}")  # it said nothing that could differ

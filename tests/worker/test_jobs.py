@@ -8,10 +8,12 @@ from concurrent.futures import FIRST_COMPLETED, wait
 import msgspec
 import pytest
 
+from comparators import Call, Difference, Observation, registry
 from gnomon.wire import Capture, Kind, Side
 from ledger import FencedError, Finding, Outcome
 from worker.entries import LaneItem
 from worker.jobs import Fanout, UserJob
+from worker.judging import judged
 from worker.mending import Mender
 from worker.pool import ReplayPool
 from worker.replay import Replayed
@@ -79,8 +81,8 @@ class Replays:
     def is_single(self, capture: Capture) -> bool:
         return False
 
-    def given_up(self, capture: Capture) -> Replayed:
-        return Replayed(finding=found(capture.id, Outcome.FAILED))
+    def given_up(self, capture: Capture, *, judging: bool) -> Replayed:
+        return Replayed(finding=found(capture.id, Outcome.INCONCLUSIVE if judging else Outcome.FAILED))
 
 
 @pytest.fixture
@@ -208,6 +210,23 @@ def test_a_replay_that_hangs_costs_one_capture(fanout, stuck, events):
     assert sorted(outcomes) == sorted([*matches("r1", "r3", "r4", "b1"), ("r2", Outcome.FAILED)])
     assert [name for name, _ in outcomes if name.startswith("r")] == ["r1", "r2", "r3", "r4"]
     assert batch.abandoned == 1
+
+
+def test_a_judge_that_hangs_is_inconclusive(fanout, replays, events, monkeypatch):
+    """Enhanced has answered: it is not said to have failed, and its user's further calls are replayed."""
+    over = threading.Event()
+
+    def endless(_) -> Iterator[Difference]:
+        over.wait(30)
+        yield from ()
+
+    monkeypatch.setitem(registry._entries, "note.op", registry.Entry(endless, registry._DEFAULT.schema))
+    sides = Observation.returned(1), Observation.returned(2)
+    replays.first["r2"] = lambda: judged("note.op", *sides, Call(user="ann", args={}))
+    batch = fanout()
+    batch.start(users(dues("r1", "r2", "r3")))
+    assert sorted(collected(batch)) == sorted([*matches("r1", "r3"), ("r2", Outcome.INCONCLUSIVE)])
+    over.set()
 
 
 def test_each_replay_that_hangs_is_given_up(fanout, stuck):

@@ -14,7 +14,7 @@ from gnomon import Gnomon, call
 from gnomon.wire import Capture, Raised, Side, encode, encode_value
 from gnomon.wire import Kind as CallKind
 from ledger import Outcome
-from worker import replay
+from worker import judging
 from worker.entries import LaneItem
 from worker.replay import Replayer, timed_out
 from worker.selection import Due
@@ -172,7 +172,7 @@ def test_a_comparator_that_breaks_is_inconclusive(replayed, monkeypatch):
 
 def test_a_judge_that_breaks_is_inconclusive(replayed, monkeypatch):
     """Whatever of ours raises around the comparison, the lane goes on."""
-    monkeypatch.setattr(replay, "judge", never)
+    monkeypatch.setattr(judging, "judge", never)
     found = replayed(lambda user: 2, legacy=returned(1))
     assert (found.outcome, found.reason) == (Outcome.INCONCLUSIVE, "engine:AssertionError")
 
@@ -297,6 +297,17 @@ def test_a_replay_that_was_given_up_has_failed():
     assert (found.outcome, found.reason) == (Outcome.FAILED, "timeout: no answer within 2.5 s")
 
 
+@pytest.mark.parametrize("kind", ["read", "write"])
+def test_a_judgement_that_was_given_up_is_inconclusive(client, kind):
+    """Enhanced has not failed; whether it has the write is not known, and is looked after."""
+    capture = captured(returned(1), kind=kind)
+    client.operation("note.list", kind=kind, user="user")(lambda user: None)
+    given_up = Replayer(client.operations, timeout_s=5.0).given_up(capture, judging=True)
+    finding = given_up.finding
+    assert (finding.outcome, finding.reason) == (Outcome.INCONCLUSIVE, "comparator: no verdict in time")
+    assert (given_up.opening is not None) == (kind == "write")
+
+
 def test_a_replay_that_was_given_up_is_in_a_group():
     """As any other failure: `gnomon groups` must not be silent about an enhanced system that hangs."""
     assert [kept.kind for kept in timed_out(captured(returned(1)), 2.5).differences] == ["failure"]
@@ -346,8 +357,8 @@ def test_what_enhanced_does_to_the_origin_changes_no_verdict(replayed):
 
 def test_what_enhanced_does_to_its_arguments_is_not_told_to_the_judge(replayed, monkeypatch):
     """Comparators decide by the call as it was made."""
-    judged, original = [], replay.judge
-    monkeypatch.setattr(replay, "judge", lambda *args, call: judged.append(call) or original(*args, call=call))
+    judged, original = [], judging.judge
+    monkeypatch.setattr(judging, "judge", lambda *args, call: judged.append(call) or original(*args, call=call))
 
     def enhanced(user, tags):
         tags.clear()
@@ -371,8 +382,8 @@ def test_the_judge_is_told_the_call_and_the_context(replayed, monkeypatch):
         told.append((operation, legacy, enhanced, call))
         return original(operation, legacy, enhanced, call=call)
 
-    original = replay.judge
-    monkeypatch.setattr(replay, "judge", judge)
+    original = judging.judge
+    monkeypatch.setattr(judging, "judge", judge)
 
     def enhanced(user):
         call().add_context("she likes tea", "her flat has two rooms")
@@ -394,7 +405,7 @@ def test_the_judge_is_told_the_call_and_the_context(replayed, monkeypatch):
 
 def test_answers_that_are_the_same_to_the_byte_are_not_read(replayed, monkeypatch):
     """Nobody is asked to judge them."""
-    monkeypatch.setattr(replay, "judge", never)
+    monkeypatch.setattr(judging, "judge", never)
     memories = [{"id": n, "text": "hello", "tags": {"b": 1, "a": 2}} for n in range(10)]
     found = replayed(lambda user: memories, legacy=returned(memories))
     assert (found.outcome, found.enhanced_returned, found.reason) == (Outcome.MATCH, True, "")

@@ -6,7 +6,7 @@ import pytest
 from gnomon import Gnomon, call
 from gnomon.wire import Capture, Kind, Phase, Raised, Side, encode, encode_value
 from ledger import Opening, Outcome
-from worker import replay
+from worker import judging, replay
 from worker.entries import LaneItem
 from worker.replay import Replayer, superseded
 from worker.selection import Due
@@ -121,8 +121,8 @@ def test_where_enhanced_was_not_asked_it_was_not_served(replayed):
 
 def test_the_live_context_is_told_to_the_judge(replayed, monkeypatch):
     """What an enhanced chat was given, when it answered the user."""
-    told, judge = [], replay.judge
-    monkeypatch.setattr(replay, "judge", lambda *args, **more: told.append(args) or judge(*args, **more))
+    told, judge = [], judging.judge
+    monkeypatch.setattr(judging, "judge", lambda *args, **more: told.append(args) or judge(*args, **more))
     replayed(System("a"), System("b"), kind=Kind.GENERATE, enhanced=gave("b", context=("tea",)), serving="enhanced")
     assert told[0][2].context == ("tea",)
 
@@ -138,7 +138,7 @@ def test_a_served_call_that_the_caller_cut_off_is_no_outcome(replayed):
 def test_a_legacy_that_does_not_come_back_says_nothing_of_enhanced(replayed):
     """It cannot be judged; the enhanced answer is no failure."""
     made = Capture(1, "p-1", "o", Kind.READ, "ann", 1, 2, msgspec.Raw(b"{}"), 1, enhanced=gave(1), serving="enhanced")
-    found = Replayer({}, 2.0).given_up(made).finding
+    found = Replayer({}, 2.0).given_up(made, judging=False).finding
     assert (found.outcome, found.exposure) == (Outcome.INCONCLUSIVE, "served")
 
 
@@ -260,6 +260,6 @@ def test_a_gap_excludes_no_write(replayed, causal):
 def test_a_dual_write_whose_repair_hangs_is_judged_by_its_live_half():
     """And opens the gap."""
     made = Capture(1, "p-1", "o", Kind.WRITE, "ann", 1, 2, msgspec.Raw(b"{}"), 1, legacy=gave(1), enhanced=gave(1))
-    result = Replayer({}, 2.0).given_up(made)
+    result = Replayer({}, 2.0).given_up(made, judging=False)
     assert result.finding.outcome == Outcome.MATCH
     assert isinstance(result.opening, Opening)
