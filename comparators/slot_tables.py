@@ -3,7 +3,6 @@
 Words are written in any of their forms: they are brought to their stem where a table is read.
 """
 
-import re
 from typing import Final
 
 from comparators.english import OPENERS
@@ -27,6 +26,7 @@ ORDINALS: Final = {
     "fourteenth": 14,
     "fifteenth": 15,
     "twentieth": 20,
+    "thirtieth": 30,
 }
 
 CURRENCIES: Final = {
@@ -82,114 +82,6 @@ PARTIES: Final = frozenset(
 #: concepts that amounts belong to, and that could be swapped
 TOPICS: Final = frozenset({"rent", "deposit", "charg"})
 
-#: phrases that say in several words what one says, first to last: the words of which a phrase has one, the phrase, and
-#: what it says
-PHRASES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = tuple(
-    (tuple(needed.split("|")), re.compile(pattern, re.IGNORECASE), said)
-    for needed, pattern, said in (
-        ("hour|hours", r"\b(?:an?|1) hour and a half\b|\b(?:one|1) and a half hours\b", "90 minutes"),
-        ("hour", r"\bhalf an hour\b", "30 minutes"),
-        ("hour", r"\ban hour\b", "60 minutes"),
-        ("square", r"\bsquare met(?:er|re)s?\b", "sqm"),
-        ("square|sq", r"\b(?:square feet|sq\.? ?ft\.?)(?!\w)", "sqft"),
-        (
-            "month|mo|pcm",
-            r"\bper calendar month\b|\bpcm\b|/ ?mo(?:nth)?\b|\b(?:a|per|every|each) month\b",
-            " monthly",
-        ),
-        ("week", r"\b(?:a|per|every|each) week\b|/ ?week\b", " weekly"),
-        ("year", r"\b(?:a|per|every|each) year\b|/ ?year\b", " yearly"),
-        ("month", r"\bof this month\b", ""),
-        ("about", r"\bhow about ([^?]{0,200})\?", r"\1."),
-        (
-            "else",
-            r"(?:\b[a-z']{1,12} ){0,6}\b(?:any|some)thing else\b(?: [a-z']{1,12}){0,8} ?\?",
-            " courtesy ",
-        ),
-        (
-            "day",
-            r"\b(?:enjoy|have) (?:an? |your |the )?(?:rest of your |(?:good|great|nice|lovely) )?day\b(?: ahead)?",
-            " courtesy ",
-        ),
-        (
-            "problem|worries|pleasure|welcome",
-            r"\b(?:no problem|no worries|not a problem|my pleasure|you(?:'re| are) (?:very )?welcome(?! to\b))\b",
-            " courtesy ",
-        ),
-        (
-            "moment|second|course|afraid",
-            r"\b(?:one moment|just a (?:second|moment)|of course|(?:i'm|i am) afraid)\b",
-            " courtesy ",
-        ),
-        (
-            "sorry|apologize|apologise",
-            r"\b(?:sorry about|(?:i|we) apologi[sz]e for) (?:that|this)\b|\b(?:i|we) apologi[sz]e\b",
-            " courtesy ",
-        ),
-        ("thank|thanks", r"\bthank(?:s| you)(?: for (?:letting me know|telling me))?\b", " courtesy "),
-        ("set", r"\byou(?:'re| are) all set\b", " booked "),
-        ("confirm", r"\bplease confirm\b([^.?!]{0,200})(?:[.?!]|$)", r" confirm \1? "),
-        ("correct|right", r"\b(?:is (?:that|this) (?:right|correct)|correct)(?=\?)", " confirm "),
-        ("confirm", r"\bcan you (?:please )?confirm\b", " confirm "),
-        ("i|would|do", r"\b(?:shall i|should i|(?:would you like|do you want) (?:me )?to)\b", " ask "),
-        ("most", r"\bwhat(?:'s| is) the most\b", " what maximum "),
-        ("total", r"\bin total\b", " total "),
-        ("much", r"\bhow much\b", " what "),
-        ("call|number", r"\bphone number\b|\bnumber to call\b|\bcan call (?=\d)", " phone "),
-        ("least", r"\b(?:(?:have|has) to )?stay at least\b", " stay minimum "),
-        ("up|most", r"\b(?:up to|at most)\b", " maximum "),
-        ("least", r"\bat least\b", " minimum "),
-        ("longer|more|anymore", r"\b(?:no longer|(?<=t )any ?more|(?<=not )any ?more)\b", " not "),
-        ("available", r"(?<=not )available any ?more\b|(?<=n't )available any ?more\b", "available"),
-        ("rented|already", r"\balready (?:rented(?: out)?|taken|gone|let)\b|\brented out\b", " not available "),
-        ("free", r"\bfree of charge\b|\bfor free\b", " gratis "),
-        ("free", r"\b(?:be|becomes?|is|it's|still) free\b", " available "),
-        ("washing", r"\bwashing machine\b", " washer "),
-        ("friendly", r"\bpet[- ]friendly\b", " pets allowed "),
-        ("soon", r"\bas soon as\b", " when "),
-        ("let", r"\blet you know\b", " tell you "),
-        ("call|reach", r"\b(?:reach|call) (?:them|him|her|us) (?:at|on)\b", " phone "),
-        ("foot", r"\bon foot\b", " walk "),
-        ("more|above", r"\bmore than\b|\babove(?= your budget\b)", " over "),
-        ("less|under", r"\bless than\b|\bunder(?= your budget\b)", " below "),
-        ("expensive", r"\bmore expensive\b", " dearer "),
-        ("expensive", r"\bmost expensive\b", " dearest "),
-        ("nowhere", r"\bnowhere near\b", " not near "),
-        ("behind", r"\bleave [\w ]{1,30} behind\b", r" not bring \g<0> "),
-        ("up", r"\b(?:went|go|goes|going|gone) up\b", " increased "),
-        ("down", r"\b(?:went|go|goes|going|gone) down\b", " decreased "),
-        ("back", r"\bget ([\w ]{1,30}) back\b", r" \1 refundable "),
-        ("up", r"\bcomes? up\b", " is "),
-        ("room|rooms", r"\b(bed|bath) (rooms?)\b", r"\1\2"),
-        ("furniture", r"\bcomes? with furniture\b|\bhas furniture\b", " is furnished "),
-        ("come|comes", r"\bcomes? with\b", " includes "),
-        (
-            "move|moving",
-            r"\b(?:move[- ]in|moving in) date\b|\b(?:can|may) move in\b|\b(?:are|be) moving in\b",
-            " movein ",
-        ),
-        ("wi", r"\bwi-fi\b", " wifi "),
-        ("non|un", r"\b(non|un)-(?=\w)", r"\1"),
-        ("unable", r"\bunable to\b", " not able to "),
-        ("close", r"\bclose to\b", " near "),
-        (
-            "bring|have|keep",
-            r"\b(?:can|may) ?(not|'t)? (?:have|bring|keep)\b|\b(?:can|may) bring\b",
-            r" \1 allowed ",
-        ),
-        ("fine|ok|okay", r"\b(is|are) (?:fine|okay|ok)\b", r" \1 allowed "),
-        ("you|should", r"\b(?:do you (?:need|want|like)|would you like|should it be)\b", " ask "),
-        ("pay|spend", r"\byou (?:want|would like) to (?:pay|spend)\b", " rent "),
-        ("have|has|must", r"\b(?:have to|has to|must)\b", " required "),
-        (
-            "no",
-            r"\bno(?=[,.!;]| (?:it|they|there|that|this|you|i|we|he|she|the|unfortunately|sorry)\b)",
-            " nope ",
-        ),
-        ("yeah|yep|yup", r"\b(?:yeah|yep|yup)\b", " yes "),
-    )
-)
-
 #: words of one meaning, the first names it
 _SYNONYMS: Final = """
     book done reserve schedule reservation booking arrange arranged set confirm confirmed made make complete
@@ -205,8 +97,8 @@ _SYNONYMS: Final = """
     available free
     found find see result matching
     match meet criteria fit within
-    want like prefer look wish need
-    area city town live
+    want like prefer look wish need search seek
+    area city town live neighborhood neighbourhood district
     near nearby
     lift elevator
     washer
@@ -214,20 +106,62 @@ _SYNONYMS: Final = """
     garden yard
     able could can possible
     budget spend maximum
-    tell said mention know
+    tell said mention know report inform notify
     give share
     reduce lower decrease
     include
     lease contract
     extra additional
-    neighborhood neighbourhood
     rent-out let
     suit work
     sublet sublease
     smoke smoking
     calendar
-    receive got
+    receive got get obtain
     required
+    fix repair mend
+    come arrive
+    pay payment
+    apply application
+    enter entrance entry
+    heat heater heating
+    reply answer respond response
+    guest visitor
+    child children kid
+    pet animal
+    shop store
+    sofa couch
+    fridge refrigerator
+    television tv
+    trash garbage rubbish
+    tub bathtub
+    tap faucet
+    roommate flatmate housemate
+    basement cellar
+    subway metro underground
+    car vehicle
+    buy purchase bought
+    send submit
+    continue
+    fully completely entirely
+    transfer transferable
+    negotiate negotiable
+    renew renewal
+    inspect inspection
+    deliver delivery
+    extend extension
+    cancel cancellation
+    leave vacate
+    choose select
+    check verify
+    closest nearest
+    holiday vacation
+    help assist assistance
+    immediately instantly
+    centre center
+    colour color
+    inquiry enquiry inquiries enquiries
+    kilogram kg
 """
 SYNONYMS: Final = {
     stem(word): stem(first)
@@ -244,25 +178,25 @@ OPPOSITES: Final = """
     book!: book | cancel
     include!: include | exclude extra
     furnish<: furnish | unfurnished
-    available<: available | unavailable taken
+    available<: available vacant | unavailable taken occupied
     able<: able | unable
     refund<: refund refundable | nonrefundable
     valid<: valid | invalid
     safe<: safe | unsafe dangerous
     heated<: heated | unheated
-    optional: optional | required mandatory
+    optional: optional | required mandatory obligatory compulsory
     liked: liked | disliked
     before: before until | after from
     over: over above | below under
     most: maximum | minimum
-    rise: increase raise rose | reduce drop fell
-    size: large big spacious | small tiny
+    rise: increase raise rose rise | reduce drop fell decrease
+    size: large big spacious | small tiny little
     quiet: quiet | noisy loud
     open: open | closed shut
     cheaper: cheaper cheapest | dearer dearest expensive
     stairs: upstairs | downstairs
     always: always | never
-    start: start beginning | end
+    start: start begin beginning began commence | end expire finish
     early: early earlier | late later
     new: new | old
     near: near | far
@@ -288,7 +222,7 @@ _MEANING: Final = frozenset(
     last late later located location looking looks monthly most name number only once over after before until under up
     get give given take keep let earlier early out all everything every some should each pets phone price property
     remember remind rent renting reserve schedule scheduled scheduling search several starting total visit visiting
-    welcome adding going less more much many sounds speaking try using another
+    welcome adding going less more much many sounds speaking try using another both want like look need
     """.split()  # noqa: SIM905
 )
 
@@ -301,6 +235,6 @@ IDLE_WORDS: Final = (OPENERS - _MEANING) | frozenset(
     yes no not you put any else soon
     certainly understood alright happy glad which what who when where how why per day time one well
     become come comes pay paid find home able allow period share could any anything nothing ask
-    courtesy left away located location address rent
+    courtesy left away located location address rent receive pay
 """.split()  # noqa: SIM905
 )

@@ -45,9 +45,20 @@ class Slots(NamedTuple):
         return frozenset(term.concept for term in self.terms if term.concept not in IDLE)
 
 
-_DEEDS: Final = (  # what the assistant has done, and what it only will or could do
-    ("done", re.compile(r"\b(?:i|we)(?:'ve| have| had)? (?:just |already )?\w{2,20}ed\b", re.IGNORECASE)),
-    ("offered", re.compile(r"\b(?:i|we)(?:'ll| will| can| could| would)\b", re.IGNORECASE)),
+_DEEDS: Final = (  # what has been done, and what only will or could be
+    (
+        "done",
+        re.compile(
+            r"\b(?:i|we)(?:'ve| have| had)? (?:just |already )?(?!need)\w{2,20}ed\b"
+            r"|\b(?:i|we)(?:'ve| have)? (?:just |already )?(?:sent|made|put|told|paid|gave|given|written|spoken)\b"
+            r"|\b(?:has|have|'ve|'s) (?:just |already )?been \w|\b(?:was|were) \w{2,20}ed\b",
+            re.IGNORECASE,
+        ),
+    ),
+    (
+        "offered",
+        re.compile(r"\b(?:i|we)(?:'ll| will| can| could| would)\b|\b(?:will|'ll) be \w{2,20}(?:ed|ent|en)\b", re.IGNORECASE),
+    ),
 )
 
 
@@ -119,6 +130,8 @@ class _Reader:
 
     def _take(self, word: str, sort: str, value: str) -> None:
         self._words.append(word)
+        if word in _CONDITIONS:
+            self._close()
         if word in _BREAKS:
             self._parts += 1
             if self._has_verb():
@@ -157,6 +170,7 @@ class _Reader:
 
 
 _BREAKS: Final = frozenset({"but", "and", "however", "though", "although", "while", "or"})
+_CONDITIONS: Final = frozenset({"if", "unless", "because"})  # what denies before them denies nothing after them
 _ANSWERS: Final = {"yes": "yes", "nope": "no"}
 _FORWARD: Final = frozenset({"no", "without", "neither", "nor"})  # what stands before them is not denied
 _VERBS: Final = frozenset(

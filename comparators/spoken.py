@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from comparators.facts import plain
-from comparators.slot_tables import CARDINALS, ORDINALS, PHRASES, SCALES, UNITS
+from comparators.phrases import PHRASES
+from comparators.slot_tables import CARDINALS, ORDINALS, SCALES, UNITS
 
 
 def _either(words: Iterable[str]) -> str:
@@ -20,6 +21,7 @@ _NUMBER_WORDS: Final = re.compile(
     rf"\b(?:{_CARDINAL})(?:[\s-](?:and\s)?(?:{_CARDINAL}|{_either(SCALES)})){{0,8}}\b", re.IGNORECASE
 )
 _ORDINAL: Final = re.compile(rf"(?<!\ba )\b(?:{_either(ORDINALS)})\b", re.IGNORECASE)
+_TENTH_AND: Final = re.compile(rf"\b(twenty|thirty)[\s-]({_either(ORDINALS)})\b", re.IGNORECASE)  # twenty-first
 _COUNTED: Final = re.compile(rf"\s*-?(?:{_either(UNITS)}|dollars?|euros?|pounds?|o'clock|[ap]\.?m)\b", re.IGNORECASE)
 _WORD: Final = re.compile(r"[a-z']+")
 _THE: Final = re.compile(r"\bthe (?=\d)", re.IGNORECASE)
@@ -41,15 +43,16 @@ def written(text: str) -> str:
     words = set(_WORD.findall(text.lower()))
     counts = not words.isdisjoint(_COUNTING)
     if counts:
-        text = _ORDINAL.sub(_ordinal, _NUMBER_WORDS.sub(_number, text))
+        text = _ORDINAL.sub(_ordinal, _NUMBER_WORDS.sub(_number, _TENTH_AND.sub(_tenth_and, text)))
     if (counts and "to" in words) or not words.isdisjoint(_TELLING_TIME):  # "ten to five" is a time
         for pattern, spelled in _CLOCKS:
             text = pattern.sub(spelled, text)
     text = _THE.sub("", text)
     for place in sorted({place for word in words if word in _PLACES for place in _PLACES[word]}):
         _, pattern, said = PHRASES[place]
-        text = pattern.sub(said, text)
-    return " ".join(text.split())
+        changed = pattern.sub(said, text)
+        text = text if changed == text else " ".join(changed.split())
+    return text
 
 
 def _number(found: re.Match[str]) -> str:
@@ -76,6 +79,10 @@ def _joins(part: int, value: int) -> bool:
 
 def _ordinal(found: re.Match[str]) -> str:
     return f"{ORDINALS[found[0].lower()]}th"
+
+
+def _tenth_and(found: re.Match[str]) -> str:
+    return f"{CARDINALS[found[1].lower()] + ORDINALS[found[2].lower()]}th"
 
 
 def _oclock(found: re.Match[str]) -> str:

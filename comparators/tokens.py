@@ -55,7 +55,7 @@ _TOKEN: Final = re.compile(
       )
     | (?=[tdyn])(?P<relative>
         \bday\safter\stomorrow\b|\b(?:today|tonight|tomorrow|yesterday)\b|\b(?:next|this)\s(?:week|month)\b)
-    | (?=[mtwfsn])(?P<weekday>\b(?:(?:next|this)\s)?(?:{_WEEKDAY})s?\b\.?)
+    | (?=[mtwfsn])(?P<weekday>\b(?:(?:next|this)\s)?(?:{_WEEKDAY})(?:'?s)?\b\.?)
     | (?=[aursn])(?P<flat>\b(?:apartment|apt\.?|unit|suite|room|no\.)\s\#?\d{{1,5}}[a-z]?\b)
     | (?=[uegmwya])(?:
         (?P<coins>\b(?:usd|eur|gbp)\s?{_AMOUNT})
