@@ -40,7 +40,7 @@ KNOWS_NOTHING: Final = re.compile(
 # declines to help now; that something could not be done is a result
 REFUSES: Final = re.compile(
     r"\b(?:i|we)(?:'m| am| are|'re)? (?:afraid )?(?:(?:i|we) )?"
-    r"(?:cannot|can't|can not|(?:am |are )?(?:not able|unable) to)\b"
+    r"(?:cannot|can't|can not|(?:am |are )?(?:not able|unable) to)\b(?! (?:find|see|locate)\b)"
     r"|\bas an ai\b|\bsomething went wrong\b|\btry again later\b",
     re.IGNORECASE,
 )

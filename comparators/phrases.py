@@ -1,13 +1,14 @@
-"""Phrases that say in several words what one says; a further phrase is a further line here, and nothing else.
+"""Phrases of everyday English that say in several words what one says; a further phrase is a further line, no more.
 
-Each line has the words of which a text must have one before the phrase is looked for, the phrase, and what it says. They
-are looked for first to last, so that a line can count on what those above it have said. Patterns are bounded.
+Each line has the words of which a text must have one before the phrase is looked for, the phrase, and what it says.
+They are looked for first to last, so that a line can count on what those above it have said. Patterns are bounded.
 """
 
 import re
 from typing import Final
 
-_ANY: Final = r"[\w$€£' -]{1,40}?"  # a few words in between
+from comparators.english import MONTHS, WEEKDAYS
+from comparators.rental_phrases import ANY, HOME, MONEY
 
 _COURTESY: Final = (
     (
@@ -27,8 +28,10 @@ _COURTESY: Final = (
     ),
     (
         "moment|second|course|afraid|thing|news|got",
-        r"\b(?:one moment|just a (?:second|moment)|of course|(?:i'm|i am) afraid|sure thing|(?:good|great) news"
-        r"|(?<=^)got it)\b",
+        (
+            r"\b(?:one moment|just a (?:second|moment)|of course|(?:i'm|i am) afraid|sure thing|(?:good|great) news"
+            r"|(?<!\w )got it)\b"
+        ),
         " courtesy ",
     ),
     (
@@ -48,6 +51,13 @@ _COURTESY: Final = (
         " you told ",
     ),
     ("mind|remember|note", r"\bkeep (?:that|this|it) in mind\b|\bmake a note of (?=that|this|it)\b", " remember "),
+    ("note|mind", r"\b(?:please )?(?:note|keep in mind) that\b", " "),
+    ("sorry|regret", r"\bi(?:'m| am) sorry(?: to say)?(?: that)?\b", " sorry "),
+    (
+        "free|hesitate|welcome",
+        r"\bfeel free to\b|\b(?:don't|do not) hesitate to\b|\byou(?:'re| are) welcome to\b",
+        " you can ",
+    ),
     ("answer", r"\b(?:the )?short answer(?: is)?\b:?", " courtesy "),
     ("let", r"\blet me know\b", " tell me "),
     ("let", r"\blet me (?=check|look|see|find|search|ask|book|show)", " i will "),
@@ -61,12 +71,28 @@ _ASKING: Final = (
     ("correct|right", r"\b(?:is (?:that|this) (?:right|correct)|correct)(?=\?)", " confirm "),
     ("sure", r"\bjust to be sure\b:?", " confirm "),
     ("confirm", r"\bcan you (?:please )?confirm\b", " confirm "),
-    ("could|can|would", r"\b(?:could|can|would) you (?:please )?(tell me [^.?!]{1,80})\?", r" \1."),
+    ("tell", r"\b(?:could|can|would) you (?:please )?(tell me [^.?!]{1,80})\?", r" \1."),
+    (
+        "could|would",
+        r"(?:^|(?<=[.!?] ))(?:could|would) you (?:please )?(?!like|prefer|rather|still)([^.?!]{1,80})\?",
+        r"\1.",
+    ),
+    (
+        "okay|ok|mind",
+        r"\b(?:is it|would it be) (?:okay|ok|all right|alright) if\b|\b(?:do|would) you mind if\b",
+        " ask okay if ",
+    ),
+    (
+        "best|most",
+        r"\b(?:liked?|loved?) ([\w ]{1,30}) (?:best|the most)\b|\b(?:liked?|loved?) best\b",
+        r" favorite \1 ",
+    ),
     ("hear", r"\b(?:would you like|do you want) to hear\b", " ask i tell you "),
-    ("i|would|do", r"\b(?:(?:shall|should) i|(?:would you like|do you want) (?:me )?to)\b", " ask i "),
+    ("i|me", r"\b(?:(?:shall|should) i|(?:would you like|do you want) me to)\b", " ask i "),
+    ("would|do", r"\b(?:would you|do you)( still)? (?:like|want) to\b", r" ask\1 "),
     ("most", r"\bwhat(?:'s| is) the most\b", " what maximum "),
     ("about", r"\bhow about ([^?]{0,200})\?", r"\1."),
-    ("much", r"\bhow much\b", " what "),
+    ("much", r"\bhow much\b", "what amount"),
     ("thinking|mind", r"\b(?:do you )?have in mind\b|\b(?:are you )?thinking (?:of|about)\b", " want "),
 )
 
@@ -91,15 +117,23 @@ _COUNTED: Final = (
     ("total", r"\bin total\b", " total "),
     ("least", r"\b(?:(?:have|has) to )?(?:stay|sign|rent)(?: for)? at least\b", " minimum stay "),
     ("minimum", r"\bminimum (?:lease|term|rental period|stay)\b", " minimum stay "),
-    ("up|most|limit", r"\bup to\b(?! \d{1,3}(?:st|nd|rd|th)\b)|\bat most\b|\b(?:a |the )?limit (?:is|of)\b", " maximum "),
+    (
+        "up|most|limit",
+        r"\bup to\b(?! \d{1,3}(?:st|nd|rd|th)\b)|\bat most\b|\b(?:a |the )?limit (?:is|of)\b",
+        " maximum ",
+    ),
     ("up", r"\bup to (?=\d)", " to "),
     ("least", r"\bat least\b", " minimum "),
     ("both", r"\bboth (?:of )?(your|my|the|his|her|our|their) (?!of)", r"\1 2 "),
     ("one|once", r"\bone-(?:time|off)\b|\bonly once\b", " once "),
     ("both", r"\bboth (?=\w{2,20} and \w)", " "),
     ("just", r"(?:^|(?<=[.!?,] ))just (?=the|an?|one|cats|dogs|small)\b", "only "),
-    ("anytime", r"\banytime\b", "any time"),
+    ("anytime|any", r"\bany ?time\b(?! (?:after|before|from|on|between)\b)", "whenever"),
     ("no", r"\bno one\b", "nobody"),
+    ("another", r"\b(?:for |by )?another (?=\d{1,3} (?:day|week|month|year))", " "),
+    ("number", r"\bnumber (?=\d{1,4}\b(?![-.]\d))", " "),
+    ("off", r"\b(\d{1,2} ?(?:%|percent)) off\b", r" discount of \1"),
+    ("noise", r"\b(?:a lot of|lots of|much) noise\b", " very noisy "),
     ("lots|lot|plenty", r"\b(?:lots|a lot|plenty) of\b", " many "),
     ("few", r"\ba few\b", " several "),
     ("roughly|approximately|around", r"\b(?:roughly|approximately|around) (?=[$€£]?\d)", " about "),
@@ -108,51 +142,61 @@ _COUNTED: Final = (
 _TIME: Final = (
     ("right|straight|once", r"\b(?:right|straight) away\b|\bat once\b", " immediately "),
     ("now|moment", r"\bright now\b|\bat (?:the|this) moment\b|\bas of now\b", " currently "),
+    (
+        "by",
+        rf"\bby (?=\d{{1,2}}(?::\d\d)? ?[ap]\.?m\b|\d{{1,2}}(?:st|nd|rd|th)\b|(?:{MONTHS}|{WEEKDAYS}|noon|tomorrow)\b)",
+        "before ",
+    ),
     ("soon", r"\bas soon as\b", " when "),
+    ("minute|moment|shortly", r"\bin a (?:minute|moment|bit)\b|\bshortly\b", " soon "),
+    ("far|now", r"\bso far\b|\bup to now\b|\b(?:un)?til now\b", " yet "),
+    (
+        "front|upfront|advance|beforehand|ahead",
+        r"\bup ?front\b|\b(?:in advance|beforehand|ahead of time)\b",
+        " advance ",
+    ),
+    (
+        "through",
+        rf"\bthrough (?=(?:the end of )?(?:{MONTHS})\b)",
+        " until end of ",
+    ),
+    ("end", r"\bend of the end of\b", "end of"),
+    ("place", r"\b(?:took|taken) place\b", "happened"),
+    ("place", r"\btakes? place\b", "happen"),
+    (
+        "starting|beginning|effective",
+        rf"\b(?:starting|beginning|effective)(?: on| from)? (?=\d|(?:{MONTHS})\b)",
+        "from ",
+    ),
+    ("breaking|break", r"\bbreak(?:ing)? (?=(?:the|your) lease\b)", "end "),
+    ("soon", r"\bhow soon\b", "when"),
+    ("going", r"(?:'s|'re|'m| is| are| am) going to\b", " will"),
+    ("from", r"\b(from [\w ]{1,16}) (?:on(?= ?[.,!?;]|$)|onwards?\b)", r"\1"),
     ("run|runs|running|ran", r"\b(?:runs?|running|ran) out\b(?= on| in| at|[.!?])", " end "),
     ("lasts", r"\blasts\b", " takes "),
     ("takes|take|lasts", r"\btakes? (?:you )?(?=(?:about )?\d{1,4}[ -](?:min|hour|day|week|month))", " is "),
     ("next", r"\bnext door(?: to (?:it|this|that))?\b", " next to it "),
     ("closes", r"\bopens? (?:at|from) ([\w:. ]{1,12}?) and closes? at\b", r"open from \1 to"),
-    ("until", r"\b(?:can|could|may)(?:not|'t| not) ([\w ]{1,30}) until\b", r" can not \1 before "),
-)
-
-_MONEY: Final = (
-    ("due", r"\b(?:is|are|falls) due\b", " is required "),
-    ("free|charge|nothing|cost", r"\bfree of charge\b|\bfor free\b|\b(?:pay|cost)s? nothing\b", " gratis "),
-    ("free|charge|cost", r"\b(?:without|at no)(?: extra| additional)? (?:charge|cost)\b", " gratis "),
-    ("extra|additional", r"\b(?:an |another )?(?:extra|additional) (?=[$€£]?\d)", " charge of "),
-    ("extra|more|additional", r"(?<=\d) (?:extra|additional)\b", " charge "),
+    ("won't", r"\bwon't\b", "will not"),
     (
-        "listed|asking|offered",
-        r"\b(?:listed|offered) (?:at|for) (?=[$€£]\d)|\basking (?:rent|price)\b",
-        " rent ",
+        "until|before",
+        (
+            r"\b(can|could|will|is|are|may)(?:n't|not|'t| not) ([\w ]{0,30}?)\b(?:until|before)"
+            rf" (?=\d|noon\b|midnight\b|tomorrow\b|(?:{MONTHS})\b|(?:{WEEKDAYS})\b)"
+        ),
+        r"\1 \2from ",
     ),
-    ("wants|want|asking|asks", r"\b(?:wants?|(?:is|are) asking(?: for)?|asks?(?: for)?) (?=[$€£]\d)", " rent "),
-    ("deposit", r"\b(?:ask(?:s|ing)? for|put down|leave|pay) (?=(?:a|the|your) deposit\b)", " required "),
-    ("deposit", rf"\bdeposit ({_ANY}) (?:returned|(?:given|paid) back)\b", r"deposit \1 refunded"),
-    ("price", r"\b(?:price|budget) range\b", " budget "),
-    ("budget|price", r"\bin (?=your budget\b)", " within "),
-    ("market", r"\bon the market\b", " listed "),
-    ("billed", r"\b(?:is|are) billed\b", " is paid "),
-    ("amounts|adds", r"\bamounts to\b|\badds up to\b", " is "),
-    ("more|above|exceeds|exceed", r"\bmore than\b|\babove(?= your budget\b)|\bexceeds?\b", " over "),
-    ("less|under", r"\bless than\b|\bunder(?= your budget\b)", " below "),
-    ("expensive", r"\bmore expensive\b", " dearer "),
-    ("expensive", r"\bmost expensive\b", " dearest "),
-    ("expensive", r"\bless expensive\b", " cheaper "),
-    ("expensive", r"\bleast expensive\b", " cheapest "),
-    ("up", r"\b(?:went|go|goes|going|gone) up\b", " increased "),
-    ("down", r"\b(?:went|go|goes|going|gone) down\b", " decreased "),
-    ("back", r"\bget ([\w ]{1,30}) back\b", r" \1 refunded "),
+    ("earliest|earlier", r"\b(?:on|at|from) ([\w: ]{1,16}) at the earliest\b", r"from \1"),
+    ("earlier", r"\b(?:not|no) earlier than\b", "from"),
 )
 
 _DUTY: Final = (
+    ("need|have", r"\bdo you (?:need|have) to\b", "ask"),
     ("must", r"\bmust(?:n't| not)\b", " not allowed "),
     ("notice", r"\b(?:must|have to|has to|need to) give ([\w' ]{1,30}\bnotice)\b", r" \1 "),
-    ("notice", r"\b(?:must|have to|has to|need to) give notice ([\w' ]{1,30}) in advance\b", r" notice \1 "),
+    ("notice", r"\b(?:must|have to|has to|need to) give notice ([\w' ]{1,30}) (?:in )?advance\b", r" notice \1 "),
     ("notice", r"\bgive ([\w' ]{1,30}\bnotice)\b", r" \1 "),
-    ("notice", r"\bnotice period\b|\bnotice(?: is|'s)? required\b|\bnotice in advance\b", " notice "),
+    ("notice", r"\bnotice period\b|\bnotice(?: is|'s)? required\b|\bnotice (?:in )?advance\b", " notice "),
     (
         "needs|criteria|requirements|wishes",
         r"\b(?:meet|match|fit)s? your (?:needs|criteria|requirements|wishes)\b",
@@ -160,14 +204,17 @@ _DUTY: Final = (
     ),
     (
         "need|needs|needed|required|necessary",
-        rf"\bno ({_ANY}) (?:is|are) (?:needed|required|necessary)\b",
+        rf"\bno ({ANY}) (?:is|are) (?:needed|required|necessary)\b",
         r" no \1 ",
     ),
+    ("deposit|fee|fees", r"\b(?:do|does)(?:n't| not) (?:have|need) to pay (?:an? |any )?", " have no "),
     ("need|needs", r"(?<!do you )\bneeds? to\b", " required "),
     (
         "need|needs",
-        r"(?<!do you )\bneeds? (?=(?:an?|the|your) (?:guarantor|cosigner|id|permit|visa|signature|reference|key)\b"
-        r"|proof\b|references\b|insurance\b|approval\b)",
+        (
+            r"(?<!do you )\bneeds? (?=(?:an?|the|your) (?:guarantor|cosigner|id|permit|visa|signature|reference|key)\b"
+            r"|proof\b|references\b|insurance\b|approval\b)"
+        ),
         " required ",
     ),
     ("must", r"\bmust have (?=proof|an?|the|your|references|insurance)", " required "),
@@ -184,92 +231,45 @@ _DUTY: Final = (
         r"\btakes? (?=(?:any |small |large |no )?(?:pets?|dogs?|cats?|animals?)\b)",
         " allow ",
     ),
+    ("like", r"(?:'d| would) like\b", " want "),
     ("rather", r"(?:'d| would) rather\b", " prefer "),
     ("liking", r"\bto your liking\b", " liked "),
 )
 
-_HOME: Final = (
-    ("call|number", r"\bphone number\b|\bnumber to call\b|\bcan call (?=\d)", " phone "),
-    ("call|reach", r"\b(?:reach|call) (?:them|him|her|us) (?:at|on)\b", " phone "),
-    (
-        "called|call|reached|reach",
-        rf"\bcan (?:be reached|be called|reach ({_ANY})|call ({_ANY})) (?:at|on) (?=[(+]?\d{{3}})",
-        r" \1 phone ",
-    ),
-    ("touch|back", r"\bget(?:s|ting)? (?:back to|in touch with)\b", " contact "),
-    ("hear", r"\bhear (?:back|from (?:us|them))\b", " contact "),
-    ("longer|more|anymore", r"\b(?:no longer|(?<=t )any ?more|(?<=not )any ?more)\b", " not "),
-    ("available", r"(?<=not )available any ?more\b|(?<=n't )available any ?more\b", "available"),
-    (
-        "else",
-        rf"\b(?:someone|somebody) else (?:has )?(?:already )?(?:taken|took|booked|rented) ({_ANY})(?=[.,!?]|$)",
-        r" \1 not available ",
-    ),
-    ("rented|already", r"\balready (?:rented(?: out)?|taken|gone|let|booked)\b|\brented out\b", " not available "),
-    ("available", r"\b(?:is|are) (not )?available (?=for (?!rent))", r" is \1"),
-    ("free", r"\b(?:be|becomes?|is|are|it's|still) free\b", " available "),
-    ("opening|openings", r"\b(?:an )?(?=openings? on)\w+", " available slot "),
-    ("washing", r"\bwashing machine\b", " washer "),
-    ("friendly", r"\bpet[- ]friendly\b", " pets allowed "),
-    ("let", r"\blet you know\b", " tell you "),
-    ("foot", r"\bon foot\b", " walk "),
-    ("nowhere", r"\bnowhere near\b", " not near "),
-    ("behind", r"\bleave [\w ]{1,30} behind\b", r" not bring \g<0> "),
-    ("up", r"\bcomes? up\b", " is "),
-    ("room|rooms", r"\b(bed|bath) (rooms?)\b", r"\1\2"),
-    ("furniture", r"\bcomes? with furniture\b|\bhas furniture\b", " is furnished "),
-    ("own", r"\b(furniture|car|key) of your own\b", r" your own \1 "),
-    ("own", r"(?<=\byou )own\b|(?<=\bi )own\b|(?<=\bthey )own\b|(?<=\bnot )own\b|(?<=n't )own\b", "have"),
-    ("come|comes", r"\bcomes? with\b", " includes "),
-    ("covers|covered|part", r"\bcover(?:s|ed)\b|\bpart of (?=the rent|the price|your rent)", " included "),
-    ("get", r"\byou get (?=an?\b|one\b|\d)", " includes "),
-    (
-        "parking|park",
-        r"\bparking(?: (?:spots?|spaces?|places?))?\b|\b(?:place|space|room|spot) to park\b|\bto park\b"
-        r"|(?<=can )park\b|(?<=may )park\b|(?<=n't )park\b|(?<=cannot )park\b|(?<=can not )park\b",
-        " carparking ",
-    ),
-    ("move|moves|moving|moved", r"\bmov(?:e|es|ing|ed) out\b", " leave "),
-    (
-        "move|moves|moving|moved",
-        r"\b(?:move[- ]in|moving in) date\b|\b(?:can|may) move in(?:to)?\b|\b(?:are|be) moving in(?:to)?\b"
-        r"|\bready to move in(?:to)?\b|\bmov(?:e|es|ing|ed) in(?:to)?\b",
-        " movein ",
-    ),
-    ("wi", r"\bwi-fi\b", " wifi "),
-    ("mail|mailed", r"\be-mail", " email"),
-    ("non|un", r"\b(non|un)-(?=\w)", r"\1"),
-    ("unable", r"\bunable to\b", " not able to "),
-    ("close", r"\bclose (?:to|by)\b", " near "),
-    ("right", r"\bright (?=around|next|by|in front|behind|across|on the corner|outside|above|below)", " "),
-    ("considered|regarded|seen|known", r"\b(?:is|are|'s) (?:considered|(?:regarded|seen|known) as)\b", " is considered "),
-    (
-        "bring|have|keep",
-        r"\b(?:can|may) ?(not|'t)? (?:have|bring|keep)\b|\b(?:can|may) bring\b",
-        r" \1 allowed ",
-    ),
-    ("fine|ok|okay", r"\b(is|are) (?:fine|okay|ok)\b", r" \1 allowed "),
-    ("you|should", r"\b(?:do you (?:need|want|like)|would you like|should it be)\b", " ask "),
-    ("pay|spend", r"\byou (?:want|would like) to (?:pay|spend)\b", " rent "),
-    ("order|service|broken|faulty|defective", r"\bout of (?:order|service)\b|\b(?:broken|faulty|defective)\b", " not work "),
-    (
-        "no",
-        r"\bno(?=[,.!;]| (?:it|they|there|that|this|you|i|we|he|she|the|unfortunately|sorry)\b)",
-        " nope ",
-    ),
-    ("yeah|yep|yup", r"\b(?:yeah|yep|yup)\b", " yes "),
-)
-
 _DOING: Final = (
-    ("see|seen", r"\bto see (?=it|the|a|this|that|your|bel)|\bseen\b", " visit "),
+    (
+        "see|seen",
+        (
+            r"\bsee(?:n\b(?<!is seen)(?<!are seen)(?<!'s seen)"
+            r"|\b(?:(?<=\bto see)|(?<=\bask see)|(?<=\bstill see)) (?=it|the|a|this|that|your))"
+        ),
+        " visit ",
+    ),
     ("down", r"\b(?:have|got) you down\b|\byou(?:'re| are) down\b", " booked "),
     ("off", r"\bcall(?:ed|ing|s)? off\b", " cancelled "),
     ("push|pushed|put|postpone|postponed", r"\bpush(?:ed)? ([\w ]{1,30}) back to (?=\d)", r" moved \1 to "),
-    ("make", r"\b(can|could)(not|'t| not)? make it\b", r"\1\2 come"),
+    ("make", r"\b(can|could)(n't|not|'t| not)? make it\b", r"\1\2 come"),
     ("get", r"\bget (?:there|here)\b", " arrive "),
+    ("come|stop|drop|swing", r"\b(?:come|stop|drop|swing) (?:by|over|round)\b", "come"),
+    ("hand|handed", r"\bhand(?:ed|s)? in\b", "give"),
+    ("hand|handed|pass|passed", r"\b(?:hand|pass)(?:ed|es|s)? over\b", "give"),
+    ("pass|passed", r"\bpass(?:ed|es)? (?:it |this |that )?on\b", "send"),
+    ("bring|give|brought|given", r"\b(?:bring|give|brought|given) (?=back\b)", "return "),
+    ("looked", r"\blooked into\b", "checked"),
+    ("look|looking", r"\blook(?:ing)? into\b", "check"),
+    ("think", r"\bthink (?:(?:it|this|that) over|(?:about|over) (?:it|this|that))\b", "consider it"),
+    ("fill|filled", r"\bfill(?:ed)? (?:in|out)\b", "fill"),
     ("keep", r"\bkeep (?=\w{2,20}ing\b)", " continue "),
     ("pick|picked", r"\bpick(?:ed|s)? up\b", " collect "),
     ("look|looks", r"\blooks? (?:out )?(?:onto|over|out on)\b|\blooks? (?=(?:north|south|east|west)\b)", " faces "),
+    (
+        "arrived",
+        r"\b(deposit|payment|application|form|request)( has| have)(n't| not)?( yet)? arrived\b",
+        r"\1\2\3\4 been received",
+    ),
+    ("get", r"\bto get (?:to (?=the|your)|(?=downtown\b|there\b|here\b))", ""),
+    ("emailed", r"\bemailed\b", "sent by email"),
+    ("get", rf"\b(?:get|receive) ({ANY}) by email\b", r"sent \1 by email"),
     ("messaged", r"\bmessaged\b", " sent a message "),
     ("moving", r"\bmoving date\b", "moving"),
     ("went|go|gone", r"\b(?:went|gone|go) through\b", " successful "),
@@ -279,5 +279,5 @@ _DOING: Final = (
 
 PHRASES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = tuple(
     (tuple(needed.split("|")), re.compile(pattern, re.IGNORECASE), said)
-    for needed, pattern, said in (*_COURTESY, *_COUNTED, *_TIME, *_ASKING, *_DUTY, *_MONEY, *_DOING, *_HOME)
+    for needed, pattern, said in (*_COURTESY, *_COUNTED, *_TIME, *_ASKING, *_DUTY, *MONEY, *_DOING, *HOME)
 )

@@ -6,13 +6,15 @@ Likeness can take a finding back where every slot agrees, and can do nothing els
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from enum import StrEnum
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Final
 
 from comparators.facts import Fact
-from comparators.senses import NEUTRAL, sense_of
-from comparators.slot_tables import RELATIONS
+from comparators.senses import CARRIED, NEUTRAL, sense_of
+from comparators.signs import clash
 from comparators.slots import SOFT, Slots
+from comparators.stems import IRREGULAR
+from comparators.synonyms import RELATIONS
 
 _WHEN: Final = frozenset({"day", "date", "month"})
 _DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -34,9 +36,9 @@ def agreement(left: Slots, right: Slots, today: date | None = None) -> Agreement
     if left.order == right.order and left.terms == right.terms and left.asks == right.asks:
         return Agreement.SAME
     only_left, only_right = _unshared(left, right, today)
-    if _sorts(only_left) & _sorts(only_right) or opposed(left, right):
+    if _sorts(only_left) & _sorts(only_right) or opposed(left, right) or clash(left.signs, right.signs):
         return Agreement.CONTRADICTORY
-    if only_left or only_right:
+    if only_left or only_right or left.hedges is not right.hedges:
         return Agreement.UNEQUAL
     alike = (left.asks, left.denials) == (right.asks, right.denials) and _alike(left, right)
     return Agreement.REPHRASED if alike else Agreement.DIFFERENT
@@ -44,7 +46,12 @@ def agreement(left: Slots, right: Slots, today: date | None = None) -> Agreement
 
 def restates(said: Slots, again: Slots) -> bool:
     """Tell whether the second says nothing that the first does not."""
-    return again.facts <= said.facts and again.content <= said.content and again.denials <= said.denials
+    return (
+        again.facts <= said.facts
+        and _deeds(again) <= _deeds(said)
+        and again.content <= said.content
+        and again.denials <= said.denials
+    )
 
 
 def extends(left: Slots, right: Slots, known: Slots) -> bool:
@@ -52,8 +59,14 @@ def extends(left: Slots, right: Slots, known: Slots) -> bool:
     if not (left.facts <= right.facts and left.terms <= right.terms and left.asks == right.asks):
         return False
     facts = (right.facts - left.facts) - known.facts
+    if _deeds(right) - _deeds(left) - _deeds(known):
+        return False
     terms = {term for term in right.terms - left.terms - known.terms if term.concept in right.content}
     return not terms and all(_is_known(fact, known) for fact in facts)
+
+
+def _deeds(slots: Slots) -> set[Fact]:
+    return {sign for sign in slots.signs if sign.sort == "deed"}
 
 
 def _is_known(fact: Fact, known: Slots) -> bool:
@@ -65,7 +78,54 @@ def _is_known(fact: Fact, known: Slots) -> bool:
 def _alike(left: Slots, right: Slots) -> bool:
     """Tell whether two replies speak of the same, to the same effect; a name may be known from the other's words."""
     names = {sense_of(fact.value).concept for slots in (left, right) for fact in slots.facts if fact.sort == "name"}
-    return left.content ^ right.content <= names and _signs_agree(left, right) and not _words_moved(left, right)
+    only_left, only_right = left.content - right.content - names, right.content - left.content - names
+    if (only_left and only_right) or not only_left | only_right <= CARRIED | _asked(left, right):
+        return False
+    return _signs_agree(left, right) and not _words_moved(left, right) and not _tense_changed(left, right)
+
+
+def _asked(left: Slots, right: Slots) -> frozenset[str]:
+    """Return the concept of a duty where one reply asks for what the other says is required: "please bring it"."""
+    free = any(term.affirmed and term.concept in _DUTY for slots in (left, right) for term in slots.terms)
+    return _DUTY if (_REQUEST in left.signs) is not (_REQUEST in right.signs) and not free else frozenset()
+
+
+_DUTY: Final = frozenset({sense_of("required").concept})  # denied: what is affirmed is that it is optional
+_REQUEST: Final = Fact("deed", "asked")
+
+
+def _tense_changed(left: Slots, right: Slots) -> bool:
+    """Tell whether one reply has a verb in the past, without a helping verb, that the other has in the present."""
+    return _only_past(left, right) or _only_past(right, left)
+
+
+_HELPING: Final = frozenset(
+    ("is", "are", "was", "were", "be", "been", "being", "has", "have", "had", "did"),
+)
+_WISHES: Final = frozenset({"want", "liked", "tel", "ask", "plan"})  # who wanted it still does
+_SPEAKERS: Final = frozenset({"i", "we", "you", "they"})
+
+
+def _only_past(left: Slots, right: Slots) -> bool:
+    if not left.words.isdisjoint(_HELPING):
+        return False
+    spoken = right.words if "will" in right.words else _verbs_of_speakers(right)
+    return any(
+        word not in right.words and sense_of(word).concept not in _WISHES
+        for word in left.words
+        for bare in _present(word)
+        if f"{bare}s" in right.words or bare in spoken
+    )
+
+
+def _present(past: str) -> tuple[str, ...]:
+    if past.endswith("ed"):
+        return past[:-1], past[:-2]
+    return (IRREGULAR[past],) if past in IRREGULAR and past != "cats" else ()
+
+
+def _verbs_of_speakers(slots: Slots) -> set[str]:
+    return {after for (_, before), (_, after) in pairwise(slots.order) if before in _SPEAKERS}
 
 
 def _sorts(facts: Sequence[Fact]) -> set[str]:
@@ -158,15 +218,17 @@ def _words_moved(left: Slots, right: Slots) -> bool:
     """Tell whether words went to another of several parties, which kept their order."""
     before, after = _by_sort(left), _by_sort(right)
     stayed = any(
-        len(before[sort]) > 1 and before[sort] == after.get(sort) for sort in (*_WHO, "topic") if sort in before
+        len(set(before[sort])) > 1 and before[sort] == after.get(sort) for sort in (*_WHO, "topic") if sort in before
     )
-    said, then = _said(left), _said(right)
-    return stayed and said != then and sorted(said) == sorted(then)
+    both = left.words & right.words
+    compared = "than" in both or {"prefer", "to"} <= both
+    said, then = _said(left, whole=compared), _said(right, whole=compared)
+    return (stayed or compared) and said != then and sorted(said) == sorted(then)
 
 
-def _said(slots: Slots) -> list[str]:
+def _said(slots: Slots, *, whole: bool) -> list[str]:
     words = (sense_of(value).concept for sort, value in slots.order if sort == "word")
-    return [concept for concept in words if concept in slots.content]
+    return [concept for concept in words if concept in slots.content or (whole and concept not in NEUTRAL)]
 
 
 _WHO: Final = ("name", "party")
@@ -179,7 +241,11 @@ def _by_sort(slots: Slots) -> dict[str, list[str]]:
         if sort not in ("word", "answer"):
             found.setdefault(sort, []).append(value)
     who = [(sort, value) for sort, value in _entities(slots) if sort in _WHO and value != "i"]
-    if sorted(sort for sort, _ in who) == sorted(_WHO):  # one with a name and one without can trade places too
+    sorts = [sort for sort, _ in who]
+    listed = any(len(values) > 1 for sort, values in found.items() if sort not in _WHO)
+    if {*sorts} == {*_WHO} and (
+        sorts.count("name") == 1 or not listed
+    ):  # one with a name and one without can trade places too
         found["who"] = [value for _, value in who]
     return found
 
@@ -237,8 +303,11 @@ def _roles(slots: Slots, sort: str) -> dict[str, str]:
     for kind, value in _entities(slots):
         if _is(kind, sort):
             roles[value] = role
-        role = _meant(kind, value) if kind == "word" and value not in ("the", "a") else role if kind == "word" else ""
+        role = _meant(kind, value) if kind == "word" and value not in _EQUATING else role if kind == "word" else ""
     return roles
+
+
+_EQUATING: Final = frozenset({"the", "a", "is", "are"})  # "Anna is the agent" and "the agent is Anna" are one
 
 
 def _roles_traded(before: dict[str, str], after: dict[str, str]) -> bool:

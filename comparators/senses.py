@@ -3,8 +3,9 @@
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from comparators.slot_tables import IDLE_WORDS, OPPOSITES, PARTIES, SYNONYMS
+from comparators.slot_tables import CARRYING, IDLE_WORDS, PARTIES
 from comparators.stems import stem
+from comparators.synonyms import OPPOSITES, SYNONYMS
 
 
 class Sense(NamedTuple):
@@ -48,6 +49,9 @@ def sense_of(word: str) -> Sense:
 
 #: concepts that mean nothing by themselves when two replies are held side by side
 IDLE: Final = frozenset(map(stem, IDLE_WORDS)) | {"find", "hom", "allow", "able", "suggest", "before"}
+
+#: concepts that only one of two replies may have, and they say the same
+CARRIED: Final = frozenset(sense_of(word).concept for word in CARRYING)
 
 NEUTRAL: Final = frozenset(  #: say neither yes nor no by themselves
     map(

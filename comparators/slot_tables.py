@@ -82,136 +82,19 @@ PARTIES: Final = frozenset(
 #: concepts that amounts belong to, and that could be swapped
 TOPICS: Final = frozenset({"rent", "deposit", "charg"})
 
-#: words of one meaning, the first names it
-_SYNONYMS: Final = """
-    book done reserve schedule reservation booking arrange arranged set confirm confirmed made make complete
-    visit viewing tour appointment view showing
-    cancel canceled cancelled
-    move moved reschedule rescheduled
-    home apartment flat place house property unit
-    rent price priced cost rental
-    deposit
-    charge fee
-    allow permitted permit accept welcome bring friendly
-    furnish furniture
-    available free
-    found find see result matching
-    match meet criteria fit within
-    want like prefer look wish need search seek
-    area city town live neighborhood neighbourhood district
-    near nearby
-    lift elevator
-    washer
-    suggest recommend try
-    garden yard
-    able could can possible
-    budget spend maximum
-    tell said mention know report inform notify
-    give share
-    reduce lower decrease
-    include
-    lease contract
-    extra additional
-    rent-out let
-    suit work
-    sublet sublease
-    smoke smoking
-    calendar
-    receive got get obtain
-    required
-    fix repair mend
-    come arrive
-    pay payment
-    apply application
-    enter entrance entry
-    heat heater heating
-    reply answer respond response
-    guest visitor
-    child children kid
-    pet animal
-    shop store
-    sofa couch
-    fridge refrigerator
-    television tv
-    trash garbage rubbish
-    tub bathtub
-    tap faucet
-    roommate flatmate housemate
-    basement cellar
-    subway metro underground
-    car vehicle
-    buy purchase bought
-    send submit
-    continue
-    fully completely entirely
-    transfer transferable
-    negotiate negotiable
-    renew renewal
-    inspect inspection
-    deliver delivery
-    extend extension
-    cancel cancellation
-    leave vacate
-    choose select
-    check verify
-    closest nearest
-    holiday vacation
-    help assist assistance
-    immediately instantly
-    centre center
-    colour color
-    inquiry enquiry inquiries enquiries
-    kilogram kg
-"""
-SYNONYMS: Final = {
-    stem(word): stem(first)
-    for first, *others in map(str.split, filter(str.strip, _SYNONYMS.splitlines()))
-    for word in (first, *others)
-}
-
-#: words of opposite meanings: a concept, those that affirm it, those that deny it. One that denies turns what stands
-#: before it in its clause (`<`, as "the flat is unfurnished" does), all of its clause (`!`, as "they forbid" does), or
-#: nothing but itself
-OPPOSITES: Final = """
-    allow!: allow | prohibit prohibited forbidden forbid banned
-    accept!: agree agreed approve approved | refuse refused reject rejected decline declined
-    book!: book | cancel
-    include!: include | exclude extra
-    furnish<: furnish | unfurnished
-    available<: available vacant | unavailable taken occupied
-    able<: able | unable
-    refund<: refund refundable | nonrefundable
-    valid<: valid | invalid
-    safe<: safe | unsafe dangerous
-    heated<: heated | unheated
-    optional: optional | required mandatory obligatory compulsory
-    liked: liked | disliked
-    before: before until | after from
-    over: over above | below under
-    most: maximum | minimum
-    rise: increase raise rose rise | reduce drop fell decrease
-    size: large big spacious | small tiny little
-    quiet: quiet | noisy loud
-    open: open | closed shut
-    cheaper: cheaper cheapest | dearer dearest expensive
-    stairs: upstairs | downstairs
-    always: always | never
-    start: start begin beginning began commence | end expire finish
-    early: early earlier | late later
-    new: new | old
-    near: near | far
-    light: bright light | dark
-    left: left | right
-    with: with | without
-"""
-
-RELATIONS: Final = frozenset({"before", "over", "cheaper"})  # turned around, they say the same of those swapped
-
 #: nouns that open sentences of a rental's assistant, and so are written with a capital without being names
 NOUNS: Final = frozenset(
     """
     utilities parking subletting smoking heating electricity water internet laundry kitchen bathroom notice small large
     neither nobody everyone none cats dogs pets subletting units tenants visitors guests viewings bills
+    """.split()  # noqa: SIM905
+)
+
+#: words that only carry another: one reply may have them and the other not, but none may stand for another of them
+CARRYING: Final = frozenset(
+    """
+    get give take put keep go use happen ready thing way kind type sort total exactly period
+    details amount price whole plan main list space again remember save request
     """.split()  # noqa: SIM905
 )
 
@@ -222,7 +105,7 @@ _MEANING: Final = frozenset(
     last late later located location looking looks monthly most name number only once over after before until under up
     get give given take keep let earlier early out all everything every some should each pets phone price property
     remember remind rent renting reserve schedule scheduled scheduling search several starting total visit visiting
-    welcome adding going less more much many sounds speaking try using another both want like look need
+    welcome adding going less more much many sounds speaking try using another both either next want like look need
     """.split()  # noqa: SIM905
 )
 
@@ -232,9 +115,11 @@ IDLE_WORDS: Final = (OPENERS - _MEANING) | frozenset(
     a the be is are was were been being it its this that these those there here i me my we us our your yours they them
     their to of at in on for and or but so as if then than with by from do does did has have had will would shall
     may might can must also too very just still already now please great good nice sorry unfortunately sadly okay sure
-    yes no not you put any else soon
-    certainly understood alright happy glad which what who when where how why per day time one well
+    yes no not you put any else
+    certainly understood alright happy glad
+    definitely really simply basically quite wonderful fantastic awesome
+    which what who when where how why per day time one well
     become come comes pay paid find home able allow period share could any anything nothing ask
-    courtesy left away located location address rent receive pay
+    courtesy left away located location address rent pay
 """.split()  # noqa: SIM905
 )

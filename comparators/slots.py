@@ -4,7 +4,6 @@ A slot is a sort of fact and a value. Words that are no facts are kept as their 
 "unfurnished", "not furnished" and "without furniture" all deny one concept.
 """
 
-import re
 from collections.abc import Sequence
 from datetime import date
 from functools import lru_cache
@@ -12,13 +11,14 @@ from typing import Final, NamedTuple
 
 from comparators.english import CONTRACTIONS, NEGATIONS, OPENERS
 from comparators.facts import Fact
-from comparators.senses import IDLE, KNOWN, sense_of
+from comparators.senses import IDLE, KNOWN, Sense, sense_of
+from comparators.signs import hedges, signs_of
 from comparators.slot_tables import COMPASS, IDLE_WORDS, NAME_PARTS, NOUNS, PARTIES, PERSONS, SPELLINGS, TOPICS
 from comparators.spoken import written
 from comparators.stems import stem
 from comparators.tokens import END, PAUSE, WORD, tokens
 
-SOFT: Final = frozenset({"period", "answer", "year", "person", "deed"})  #: only another value differs, a lack does not
+SOFT: Final = frozenset({"period", "answer", "year", "person"})  #: only another value differs, a lack does not
 
 
 class Term(NamedTuple):
@@ -33,8 +33,10 @@ class Slots(NamedTuple):
 
     order: tuple[tuple[str, str], ...]
     facts: frozenset[Fact]
+    signs: frozenset[Fact]  #: what it gives away beside: what was done, who is to do it
     terms: frozenset[Term]
     asks: bool
+    hedges: bool  #: it says "perhaps"
     denials: int  #: how many of its clauses deny something
     parts: int  #: how many parts it has, by commas, "and" and full stops
     words: frozenset[str]  #: every word in lower case, as it stands
@@ -45,27 +47,10 @@ class Slots(NamedTuple):
         return frozenset(term.concept for term in self.terms if term.concept not in IDLE)
 
 
-_DEEDS: Final = (  # what has been done, and what only will or could be
-    (
-        "done",
-        re.compile(
-            r"\b(?:i|we)(?:'ve| have| had)? (?:just |already )?(?!need)\w{2,20}ed\b"
-            r"|\b(?:i|we)(?:'ve| have)? (?:just |already )?(?:sent|made|put|told|paid|gave|given|written|spoken)\b"
-            r"|\b(?:has|have|'ve|'s) (?:just |already )?been \w|\b(?:was|were) \w{2,20}ed\b",
-            re.IGNORECASE,
-        ),
-    ),
-    (
-        "offered",
-        re.compile(r"\b(?:i|we)(?:'ll| will| can| could| would)\b|\b(?:will|'ll) be \w{2,20}(?:ed|ent|en)\b", re.IGNORECASE),
-    ),
-)
-
-
 def read(text: str, today: date | None = None) -> Slots:
     """Read a reply; with `today` the days it speaks of relative to that become dates."""
     text = written(text)
-    reader = _Reader([Fact("deed", deed) for deed, pattern in _DEEDS if pattern.search(text)])
+    reader = _Reader(signs_of(text), hedged=hedges(text))
     for sort, value in tokens(text, today):
         if sort == WORD:
             reader.word(value)
@@ -81,11 +66,14 @@ def read(text: str, today: date | None = None) -> Slots:
 class _Reader:
     """One reading: what was found so far, and where in a sentence it is."""
 
-    def __init__(self, facts: list[Fact]) -> None:
-        self._facts = facts
+    def __init__(self, signs: frozenset[Fact], *, hedged: bool) -> None:
+        self._signs = signs
+        self._hedged = hedged
+        self._facts: list[Fact] = []
         self._order: list[tuple[str, str]] = []
         self._words: list[str] = []
         self._clause: list[tuple[str, bool]] = []  # words, and whether what denies them stands before them
+        self._has_verb = False  # the clause, or a word that begins one
         self._terms: set[Term] = set()
         self._negated = False  # the whole clause
         self._forward = False  # from here to its end
@@ -109,7 +97,7 @@ class _Reader:
     def pause(self, mark: str) -> None:
         """Take a comma or the like, which ends a clause that has a verb."""
         self._broken = True
-        if mark != ":" and self._has_verb():
+        if mark == ";" or (mark != ":" and self._has_verb):
             self._close()
 
     def end(self, marks: str) -> None:
@@ -122,7 +110,8 @@ class _Reader:
         """Return what was found."""
         self._close()
         order, facts, terms = tuple(self._order), frozenset(self._facts), frozenset(self._terms)
-        return Slots(order, facts, terms, self._asks, self._denials, self._parts, frozenset(self._words))
+        words = frozenset(self._words)
+        return Slots(order, facts, self._signs, terms, self._asks, self._hedged, self._denials, self._parts, words)
 
     def _begin(self) -> None:
         self._parts += self._broken
@@ -134,7 +123,7 @@ class _Reader:
             self._close()
         if word in _BREAKS:
             self._parts += 1
-            if self._has_verb():
+            if self._has_verb and not (word == "or" and (self._negated or self._forward)):
                 self._close()
                 return
         if sort in _FACTS:
@@ -145,6 +134,7 @@ class _Reader:
         else:
             self._order.append((sort, value))
             self._clause.append((word, self._forward))
+            self._has_verb = self._has_verb or word in _VERBS or word in _CLAUSES or word.endswith("ed")
 
     def _deny(self, word: str) -> None:
         self._order.append((WORD, "not"))
@@ -153,30 +143,56 @@ class _Reader:
         else:
             self._negated = not self._negated
 
-    def _has_verb(self) -> bool:
-        return any(word in _VERBS or word.endswith("ed") for word, _ in self._clause)
+    def _describes(self, place: int) -> bool:
+        """Tell whether a word stands before what it turns: "a non-refundable fee", not "the fee is non-refundable"."""
+        return place > 0 and self._clause[place - 1][0] in _ARTICLES and place + 1 < len(self._clause)
 
     def _close(self) -> None:
         """End a clause: what it denies is all of it, or what follows."""
         senses = [sense_of(word) for word, _ in self._clause]
+        if self._negated or self._forward or any(sense.turns for sense in senses):
+            self._denials += 1
+            self._take_denied(senses)
+        else:
+            self._terms.update(Term(sense.concept, sense.affirms) for sense in senses)
+        self._clause, self._has_verb, self._negated, self._forward = [], False, False, False
+
+    def _take_denied(self, senses: Sequence[Sense]) -> None:
+        """Take the words of a clause in which something is denied, each with its sign."""
         turned = sum(sense.turns == "!" for sense in senses)
-        left = sum(sense.turns == "<" for sense in senses)
-        self._denials += self._negated or self._forward or turned + left > 0
-        for (_, forward), sense in zip(self._clause, senses, strict=True):
-            left -= sense.turns == "<"
-            denials = self._negated + forward + turned + left + (not sense.affirms and sense.turns != "!")
+        places = [place for place, sense in enumerate(senses) if sense.turns == "<"]
+        before, after = sum(not self._describes(place) for place in places), 0  # that turn what stands there
+        for place, ((_, forward), sense) in enumerate(zip(self._clause, senses, strict=True)):
+            turning = sense.turns == "<"
+            before -= turning and not self._describes(place)
+            denials = self._negated + forward + turned + before + after + (not sense.affirms and sense.turns != "!")
+            after += turning and self._describes(place)
             self._terms.add(Term(sense.concept, denials % 2 == 0))
-        self._clause, self._negated, self._forward = [], False, False
 
 
 _BREAKS: Final = frozenset({"but", "and", "however", "though", "although", "while", "or"})
 _CONDITIONS: Final = frozenset({"if", "unless", "because"})  # what denies before them denies nothing after them
+_CLAUSES: Final = frozenset({*_CONDITIONS, "when", "once", "since"})  # begin a clause that ends at its comma
+_ARTICLES: Final = frozenset({"a", "an", "the", "your"})
 _ANSWERS: Final = {"yes": "yes", "nope": "no"}
 _FORWARD: Final = frozenset({"no", "without", "neither", "nor"})  # what stands before them is not denied
 _VERBS: Final = frozenset(
     {
         *("is", "are", "was", "were", "be", "has", "have", "had", "do", "does", "did", "can", "could", "will", "would"),
-        *("may", "must", "allow", "allows", "comes", "come", "owe"),
+        *(
+            "may",
+            "must",
+            "allow",
+            "allows",
+            "comes",
+            "come",
+            "owe",
+            "accept",
+            "accepts",
+            "include",
+            "includes",
+            "offer",
+        ),
     }
 )
 

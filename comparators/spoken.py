@@ -26,6 +26,7 @@ _COUNTED: Final = re.compile(rf"\s*-?(?:{_either(UNITS)}|dollars?|euros?|pounds?
 _WORD: Final = re.compile(r"[a-z']+")
 _THE: Final = re.compile(r"\bthe (?=\d)", re.IGNORECASE)
 _MARKS: Final = re.compile(r"\*\*|__|`|(?:^|\s)[-•]\s(?=\S)")
+_MARKED: Final = ("**", "__", "`", "- ", "•")
 _COUNTING: Final = frozenset({*CARDINALS, *ORDINALS})
 _TELLING_TIME: Final = frozenset(
     ("past", "quarter", "half", "o'clock", "morning", "afternoon", "evening", "night", "am", "pm", "m")
@@ -39,14 +40,18 @@ _PLACES: Final = {  # of the phrases that have a word
 
 def written(text: str) -> str:
     """Return `text` with numbers, times and spans in digits, markup taken off, and phrases in one word."""
-    text = " ".join(_MARKS.sub(" , ", plain(text)).split())
+    text = plain(text)
+    if any(mark in text for mark in _MARKED):
+        text = _MARKS.sub(" , ", text)
+    text = " ".join(text.split())
     words = set(_WORD.findall(text.lower()))
     counts = not words.isdisjoint(_COUNTING)
     if counts:
         text = _ORDINAL.sub(_ordinal, _NUMBER_WORDS.sub(_number, _TENTH_AND.sub(_tenth_and, text)))
     if (counts and "to" in words) or not words.isdisjoint(_TELLING_TIME):  # "ten to five" is a time
-        for pattern, spelled in _CLOCKS:
-            text = pattern.sub(spelled, text)
+        for telling, pattern, spelled in _CLOCKS:
+            if not words.isdisjoint(telling):
+                text = pattern.sub(spelled, text)
     text = _THE.sub("", text)
     for place in sorted({place for word in words if word in _PLACES for place in _PLACES[word]}):
         _, pattern, said = PHRASES[place]
@@ -102,10 +107,13 @@ def _half_day(found: re.Match[str]) -> str:
 
 
 _HALVES: Final = {"in the morning": "am", "in the afternoon": "pm", "in the evening": "pm", "at night": "pm"}
-_CLOCKS: Final[tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str] | str], ...]] = (
-    (re.compile(r"\b(\d{1,2})\.(\d{2})(?=\s?[ap]\.?m\b)", re.IGNORECASE), r"\1:\2"),
-    (re.compile(r"\b(\d{1,2}) (\d{2})(?= ?[ap]\.?m\b)", re.IGNORECASE), r"\1:\2"),
-    (re.compile(r"\b(half|quarter|\d{1,2}) (past|to) (\d{1,2})\b", re.IGNORECASE), _past),
-    (re.compile(r"\b(\d{1,2})(:\d\d)? ?o'clock\b", re.IGNORECASE), _oclock),
-    (re.compile(rf"\b(\d{{1,2}})(:\d\d)? ({'|'.join(_HALVES)})\b", re.IGNORECASE), _half_day),
+#: the words of which a text has one where a time is spoken, the time, and how it is written
+_CLOCKS: Final[tuple[tuple[frozenset[str], re.Pattern[str], Callable[[re.Match[str]], str] | str], ...]] = tuple(
+    (frozenset(words.split()), re.compile(pattern, re.IGNORECASE), spelled)
+    for words, pattern, spelled in (
+        ("am pm a p m", r"\b(\d{1,2})[. ](\d{2})(?= ?[ap]\.?m\b)", r"\1:\2"),
+        ("past to", r"\b(half|quarter|\d{1,2}) (past|to) (\d{1,2})\b", _past),
+        ("o'clock", r"\b(\d{1,2})(:\d\d)? ?o'clock\b", _oclock),
+        ("morning afternoon evening night", rf"\b(\d{{1,2}})(:\d\d)? ({'|'.join(_HALVES)})\b", _half_day),
+    )
 )

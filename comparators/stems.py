@@ -7,20 +7,26 @@ from functools import lru_cache
 from typing import Final
 
 _SHORTEST: Final = 3  # letters that must be left
-_IRREGULAR: Final = {  # without those that are words of their own too, as "left" and "taken"
-    **{"made": "make", "found": "find", "paid": "pay", "told": "tell", "said": "say", "cats": "cat"},
-    **{"sent": "send", "met": "meet", "kept": "keep", "gave": "give", "given": "give", "came": "come", "heard": "hear"},
-    **{"spoke": "speak", "spoken": "speak", "sold": "sell", "bought": "buy", "wrote": "write", "written": "write"},
-    **{"chose": "choose", "chosen": "choose", "begun": "begin", "began": "begin", "brought": "bring", "shown": "show"},
-    **{"held": "hold", "lost": "lose", "knew": "know", "known": "know", "thought": "think", "lent": "lend"},
-    **{"broke": "break", "saw": "see", "took": "take", "built": "build", "drove": "drive", "rang": "ring"},
+#: forms and their word, without those that are words of their own too, as "left" and "taken"
+IRREGULAR: Final = {
+    form: word
+    for forms, word in (
+        entry.split(":")
+        for entry in """
+        made:make found:find paid:pay told:tell said:say cats:cat sent:send met:meet kept:keep gave/given:give
+        came:come heard:hear spoke/spoken:speak sold:sell bought:buy wrote/written:write chose/chosen:choose
+        begun/began:begin brought:bring shown:show held:hold lost:lose knew/known:know thought:think lent:lend
+        broke:break saw:see took:take built:build drove:drive rang:ring
+        """.split()  # noqa: SIM905
+    )
+    for form in forms.split("/")
 }
 
 
 @lru_cache(maxsize=8_192)
 def stem(word: str) -> str:
     """Return the stem of a word in lower case."""
-    word = _IRREGULAR.get(word, word).removesuffix("'s").removesuffix("'")
+    word = IRREGULAR.get(word, word).removesuffix("'s").removesuffix("'")
     for endings in ((("ies", "y"), ("s", "")), (("ing", ""), ("ied", "y"), ("ed", ""))):
         for ending, kept in endings:
             bare = word.removesuffix(ending) + kept

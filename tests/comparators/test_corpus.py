@@ -19,6 +19,10 @@ def pairs(name):
 
 
 SAME, HARMFUL, ADDED, UNSEEN = pairs("same"), pairs("harmful"), pairs("added"), pairs("unseen")
+REWORDED, NEAR, FREE = pairs("reworded"), pairs("reworded_harm"), pairs("free")
+RISKY, OVERLOOKED = pairs("risky"), pairs("overlooked")
+ALL_SAME = [pair for pair in (*SAME, *REWORDED, *UNSEEN) if "same" in pair]
+ALL_HARM = [pair for pair in (*HARMFUL, *NEAR, *UNSEEN, *FREE, *RISKY) if "harm" in pair]
 
 
 def judged(pair, *, mirrored=False):
@@ -31,33 +35,56 @@ def listed(found):
     return "\n".join(f"{pair['legacy']} | {pair['enhanced']}" for pair in found)
 
 
+def alarms_of(some, *, mirrored=False):
+    return [pair for pair in some if judged(pair, mirrored=mirrored).verdict not in QUIET]
+
+
+def missed_of(some, *, mirrored=False):
+    return [pair for pair in some if judged(pair, mirrored=mirrored).verdict != "diverged"]
+
+
 def test_the_corpus_is_large_and_has_no_pair_twice():
-    """Over three hundred pairs, of every sort of slot."""
-    everything = [(pair["legacy"], pair["enhanced"]) for pair in (*SAME, *HARMFUL, *ADDED, *UNSEEN)]
-    assert len(set(everything)) == len(everything) >= 300
+    """Over a thousand pairs, of every sort of slot; over three hundred and fifty of them mean the same."""
+    free = [pair for pair in FREE if "same" in pair]
+    everything = [(pair["legacy"], pair["enhanced"]) for pair in (*ALL_SAME, *free, *ALL_HARM, *OVERLOOKED, *ADDED)]
+    assert len(set(everything)) == len(everything) >= 1_000
+    assert len(ALL_SAME) >= 350
     assert len({pair["harm"] for pair in HARMFUL}) == 14
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_what_means_the_same_does_not_alarm(mirrored):
-    """At most 2 % of paraphrases and format changes; none of the format changes."""
-    alarms = [pair for pair in SAME if judged(pair, mirrored=mirrored).verdict not in QUIET]
-    assert len(alarms) <= 0.02 * len(SAME), listed(alarms)
+    """At most 2 % of all paraphrases and format changes; none of the format changes, and none is called critical."""
+    alarms = alarms_of(ALL_SAME, mirrored=mirrored)
+    assert len(alarms) <= 0.02 * len(ALL_SAME), listed(alarms)
     assert [pair for pair in alarms if pair["same"] == "format"] == []
+    assert [pair for pair in alarms if judged(pair, mirrored=mirrored).severity == "critical"] == []
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_harm_is_found(mirrored):
-    """At least 99 %, either way round."""
-    missed = [pair for pair in HARMFUL if judged(pair, mirrored=mirrored).verdict != "diverged"]
-    assert len(missed) <= 0.01 * len(HARMFUL), listed(missed)
+    """Every pair, either way round."""
+    assert listed(missed_of(ALL_HARM, mirrored=mirrored)) == ""
 
 
-def test_harm_that_no_table_was_written_for_is_found():
-    """All of it; words that no table has alarm a person rather than pass."""
-    assert listed(pair for pair in UNSEEN if "harm" in pair and judged(pair).verdict != "diverged") == ""
-    alarms = [pair for pair in UNSEEN if "same" in pair and judged(pair).verdict not in QUIET]
-    assert {judged(pair).severity for pair in alarms} == {"major"}  # never critical
+def test_what_is_overlooked_is_known():
+    """Harm that passes today: a pair that is found moves to the risky ones."""
+    assert listed(pair for pair in OVERLOOKED if pair not in missed_of(OVERLOOKED)) == ""
+    assert len(OVERLOOKED) <= 0.02 * len(ALL_HARM)
+
+
+def test_harm_in_a_fact_is_critical():
+    """Of the harm that slots hold, 95 %; a fact that only one states, and what only words tell apart, is major."""
+    held = [pair for pair in (*HARMFUL, *NEAR) if pair["harm"] != "other"]
+    milder = [pair for pair in held if judged(pair).severity != "critical"]
+    assert len(milder) <= 0.05 * len(held), listed(milder)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_sentences_turned_around_freely_alarm_a_person(mirrored):
+    """No table follows them all: a quarter at most alarms, and the rest is taken for what it is."""
+    free = [pair for pair in FREE if "same" in pair]
+    assert len(alarms_of(free, mirrored=mirrored)) <= 0.25 * len(free), listed(alarms_of(free, mirrored=mirrored))
 
 
 def test_harm_is_called_what_it_is():

@@ -80,3 +80,24 @@ def test_more_is_borne_out_only_by_what_is_known():
     assert not extends(left, right, read("area: Fremont"))
     assert not extends(right, left, read("area: Hayward"))
     assert not extends(left, read("It has a heated pool."), read("likes pools"))
+
+
+@pytest.mark.parametrize(
+    ("legacy", "enhanced", "expected"),
+    [
+        ("You can use the pool.", "The pool is for you.", Agreement.REPHRASED),
+        ("You keep the keys.", "You give the keys.", Agreement.DIFFERENT),
+        ("Please bring an ID.", "You have to bring an ID.", Agreement.REPHRASED),
+        ("Please bring an ID.", "Bringing an ID is optional.", Agreement.DIFFERENT),
+        ("They accept pets.", "They accepted pets.", Agreement.DIFFERENT),
+        ("You wanted a garden.", "You want a garden.", Agreement.REPHRASED),
+        ("You prefer a house to a flat.", "You prefer a flat to a house.", Agreement.DIFFERENT),
+        ("You will get it.", "You might get it.", Agreement.CONTRADICTORY),
+        ("You get it.", "You might get it.", Agreement.UNEQUAL),
+        ("Anna is the agent.", "The agent is Anna.", Agreement.REPHRASED),
+        ("Anna asked the agent to call you.", "The agent asked Anna to call you.", Agreement.CONTRADICTORY),
+    ],
+)
+def test_what_carries_a_word_is_less_than_a_word(legacy, enhanced, expected):
+    """It may be missing, a tense may not change, and nothing may change places."""
+    assert agreement(read(legacy), read(enhanced)) is expected

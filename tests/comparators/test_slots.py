@@ -73,3 +73,21 @@ def test_a_denial_reaches_as_far_as_its_clause(text, denied):
     """In whatever words; what stands before "no" and "without" is not denied."""
     found = {term.concept for term in read(text).terms if not term.affirmed}
     assert found - NEUTRAL == denied
+
+
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [
+        ("If you can't come, tell me.", "Tell me if you can't come."),
+        ("There's a non-refundable fee.", "The fee is non-refundable."),
+        ("They accept cats but not dogs.", "Cats are fine, but dogs aren't."),
+        ("They don't accept cats or dogs.", "Cats and dogs are not accepted."),
+        ("The keys are ready on the twenty-first.", "The keys are ready on the 21st."),
+    ],
+)
+def test_what_a_clause_denies_is_the_same_wherever_it_stands(text, again):
+    """Before the main clause and after it, and on whichever side of the word that denies."""
+    left, right = read(text), read(again)
+    signs = [{term for term in slots.terms if term.concept in left.content & right.content} for slots in (left, right)]
+    assert signs[0] == signs[1]
+    assert left.facts == right.facts
