@@ -23,6 +23,7 @@ MONEY: Final = (
     ("market", r"\bon the market\b", " listed "),
     ("billed", r"\b(?:is|are) billed\b", " is paid "),
     ("amounts|adds|equals|equal", r"\bamounts to\b|\badds up to\b|\bequals\b|\bis equal to\b", " is "),
+    ("fixed", r"\bfixed (?=(?:at|for) [$€£]?\d)", " constant "),  # nothing is repaired
     ("payable", r"\bpayable\b", "required paid"),
     ("more|above|exceeds|exceed", r"\bmore than\b|\babove(?= your budget\b)|\bexceeds?\b", " over "),
     ("less|under", r"\bless than\b|\bunder(?= your budget\b)", " below "),

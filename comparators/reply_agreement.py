@@ -13,7 +13,7 @@ from comparators.facts import Fact
 from comparators.senses import CARRIED, NEUTRAL, sense_of
 from comparators.signs import clash
 from comparators.slots import SOFT, Slots
-from comparators.stems import IRREGULAR
+from comparators.stems import PAST
 from comparators.synonyms import RELATIONS
 
 _WHEN: Final = frozenset({"day", "date", "month"})
@@ -110,18 +110,12 @@ def _only_past(left: Slots, right: Slots) -> bool:
     if not left.words.isdisjoint(_HELPING):
         return False
     spoken = right.words if "will" in right.words else _verbs_of_speakers(right)
+    now = {sense_of(word) for word in right.words if word in spoken or word.endswith("s")}
     return any(
-        word not in right.words and sense_of(word).concept not in _WISHES
+        word not in right.words and sense_of(word) in now and sense_of(word).concept not in _WISHES
         for word in left.words
-        for bare in _present(word)
-        if f"{bare}s" in right.words or bare in spoken
+        if word.endswith("ed") or word in PAST
     )
-
-
-def _present(past: str) -> tuple[str, ...]:
-    if past.endswith("ed"):
-        return past[:-1], past[:-2]
-    return (IRREGULAR[past],) if past in IRREGULAR and past != "cats" else ()
 
 
 def _verbs_of_speakers(slots: Slots) -> set[str]:
