@@ -2,7 +2,7 @@
 
 import contextlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import redis
@@ -13,6 +13,8 @@ from console.runs import Run, open_run
 from gnomon import Kind
 from gnomon.connecting import connect
 from ledger import Ledger
+from rollout import Policy
+from rollout.policy_file import policy_in_force
 from worker.lanes import LaneStore
 from worker.registry import load_operations
 from worker.settings import WorkerSettings, load
@@ -59,6 +61,10 @@ class Place:
         with contextlib.closing(self.lanes()) as lanes, contextlib.suppress(redis.RedisError):
             return lanes.oldest(self.all_lanes)
         return None
+
+    def policy(self) -> Policy:
+        """Return what a candidate must prove today; raises ConfigurationError for a file that cannot be used."""
+        return policy_in_force(self.settings.policy, datetime.now(UTC).date())
 
     def kinds(self) -> dict[str, Kind]:
         """Return its operations and their kinds; raises ConfigurationError where they cannot be loaded."""

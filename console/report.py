@@ -114,17 +114,18 @@ def group_as_json(group: Group) -> dict[str, Any]:
 def build(
     ledger: Ledger,
     kinds: Mapping[str, Kind],
+    policy: Policy,
     *,
     seconds: float | None = None,
     oldest_pending: datetime | None = None,
 ) -> Report:
-    """Read the report from the ledger; raises LedgerError where it does not answer."""
+    """Read the report, with what a policy makes of it, from the ledger; raises LedgerError where it does not answer."""
     with ledger.reading() as reading:
         return Report(
             operations=reading.sums(),
             groups=reading.groups(),
             reasons=reading.reasons(),
-            decision=decide(gather(reading, kinds, oldest_pending=oldest_pending), Policy()),
+            decision=decide(gather(reading, kinds, oldest_pending=oldest_pending, policy=policy), policy),
             done=reading.done(),
             pairs=reading.pairs(),
             seconds=seconds,

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import msgspec
 from sqlalchemy import create_engine, text
@@ -23,6 +24,8 @@ from gnomon import Gnomon, Kind
 from gnomon.connecting import connect
 from gnomon.operation import Binding
 from ledger import Ledger, database_url
+from rollout import Policy
+from rollout.policy_file import policy_in_force
 from worker.registry import clients, load_operations
 from worker.settings import load
 
@@ -37,6 +40,7 @@ class Session:
     redis_url: str
     client: Gnomon
     kinds: dict[str, Kind]
+    policy: Policy
     backlog: Backlog
     worker: WorkerProcess
 
@@ -64,7 +68,7 @@ class Session:
             task = shown.add_task("pending", total=driven.calls)
             self.backlog.wait(self._keep_worker, lambda left: shown.update(task, completed=driven.calls - left))
         seconds = time.monotonic() - started
-        return driven, build(self.backlog.ledger, self.kinds, seconds=seconds)
+        return driven, build(self.backlog.ledger, self.kinds, self.policy, seconds=seconds)
 
     def _keep_worker(self) -> None:
         if self.worker.ensure():
@@ -84,6 +88,7 @@ def session(run: Run) -> Iterator[Session]:
         os.environ.update(run.environment(redis_url))
         _prepare_database(run)
         settings = load()
+        policy = policy_in_force(settings.policy, datetime.now(UTC).date())
         bindings = load_operations(settings.operation_modules)
         client = _only(clients(settings.operation_modules))
         backlog = Backlog(settings)
@@ -94,7 +99,7 @@ def session(run: Run) -> Iterator[Session]:
         stack.callback(backlog.settle)
         stack.callback(client.close)
         kinds = {name: binding.kind for name, binding in bindings.items()}
-        yield Session(run, redis_url, client, kinds, backlog, worker)
+        yield Session(run, redis_url, client, kinds, policy, backlog, worker)
 
 
 def _only(found: list[Gnomon]) -> Gnomon:

@@ -11,12 +11,11 @@ Two sums hold for every operation and exposure:
 """
 
 from enum import StrEnum
-from hashlib import sha256
-from typing import Any
 
 import msgspec
 
 from gnomon import Kind
+from rollout.canonical_json import digest
 from rollout.stages import Epoch
 
 
@@ -230,8 +229,7 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical JSON, in hexadecimal: the same for equal evidence in any order."""
-        document = _canonical(msgspec.to_builtins(_in_order(self)))
-        return sha256(msgspec.json.encode(document, order="sorted")).hexdigest()
+        return digest(_in_order(self))
 
 
 def _counters(counts: Funnel | Outcomes) -> tuple[int, ...]:
@@ -246,16 +244,3 @@ def _in_order(evidence: Evidence) -> Evidence:
 def _clusters_in_order(row: OperationEvidence) -> OperationEvidence:
     clusters = sorted(row.clusters, key=lambda cluster: cluster.cluster)
     return msgspec.structs.replace(row, clusters=tuple(clusters))
-
-
-def _canonical(value: Any) -> Any:
-    """Return `value` with one form for one number: 48.0 and 48 are equal, so they are written alike."""
-    match value:
-        case dict():
-            return {key: _canonical(item) for key, item in value.items()}
-        case list() | tuple():
-            return [_canonical(item) for item in value]
-        case float() if value.is_integer():
-            return int(value)
-        case _:
-            return value

@@ -1,15 +1,19 @@
 """The policy: what an operator asks of a candidate before more users may be answered by it.
 
-The defaults are the migration plan's. On the data's way it meets the evidence in the gate, and nowhere else.
+The defaults are the migration plan's, and `rollout/policy.toml` says the same. On the data's way it meets the evidence
+in the gate, and nowhere else.
 """
 
-from hashlib import sha256
+from datetime import date
+from itertools import pairwise
 from math import isfinite
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from gnomon import ConfigurationError
+from rollout.canonical_json import digest
+from rollout.stages import Stage
 
 
 class _Range(NamedTuple):
@@ -54,9 +58,41 @@ _RANGES: Final[dict[str, _Range]] = {
     "t_opt": _Range(100, 1e12),
 }
 
+#: limits that one operation may have of its own
+OWN: Final = frozenset(
+    ("success", "error", "divergence", "tail", "no_worse", "coverage", "excluded", "served_calls"),
+)
+#: criteria of one operation that a person may waive
+WAIVABLE: Final = OWN - {"no_worse"} | {"traffic", "performance", "latency"}
+
+
+class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A person's word that one operation need not prove one thing, because it cannot: it is called too seldom, say.
+
+    It takes the place of evidence that is missing, until the end of the day `until`. A limit that is not kept, or harm,
+    it does not excuse.
+    """
+
+    operation: str
+    criterion: str
+    author: str
+    reason: str
+    until: date
+
+    def __post_init__(self) -> None:
+        for name in ("operation", "author", "reason"):
+            if not getattr(self, name).strip():
+                raise ConfigurationError(f"waivers.{name}", "is empty", "a text")
+        if self.criterion not in WAIVABLE:
+            expected = f"one of {', '.join(sorted(WAIVABLE))}"
+            raise ConfigurationError("waivers.criterion", f"cannot use {self.criterion!r}", expected)
+
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The limits of the gate; raises ConfigurationError naming the field that cannot be used."""
+    """The limits of the gate; raises ConfigurationError naming the field that cannot be used.
+
+    `operations`: limits of their own that operations have, by name (`OWN`). `waivers`: what need not be proven.
+    """
 
     success: float = 0.95  #: the rate of answered calls to prove, per operation; exactly this rate is no pass
     error: float = 0.05  #: the rate of errors to stay below; where it is 1 less `success` it is the same statement
@@ -79,18 +115,58 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     alpha: float = 0.05  #: the risk of a wrong pass, per criterion
     alpha_harm: float = 0.01  #: the risk of a wrong rollback, over all tests for harm
     t_opt: float = 1000.0  #: the number of calls at which the tests are tightest
+    stages: tuple[int, ...] = tuple(Stage)  #: the shares that a rollout climbs, in percent
+    operations: dict[str, dict[str, float]] = {}
+    waivers: tuple[Waiver, ...] = ()
 
     def __post_init__(self) -> None:
         for name, allowed in _RANGES.items():
             _check(name, getattr(self, name), allowed)
+        _check_stages(self.stages)
+        for operation, own in self.operations.items():
+            _check_own(operation, own)
+
+    def of(self, operation: str) -> "Policy":
+        """Return the limits that hold for one operation."""
+        own = self.operations.get(operation)
+        return msgspec.structs.replace(self, operations={}, **own) if own else self
+
+    def waiver(self, operation: str, criterion: str) -> Waiver | None:
+        """Return the waiver of one criterion of one operation, if there is one."""
+        found = (each for each in self.waivers if (each.operation, each.criterion) == (operation, criterion))
+        return next(found, None)
+
+    def on(self, day: date) -> "Policy":
+        """Return the policy of a day: without the waivers that have ended."""
+        return msgspec.structs.replace(self, waivers=tuple(each for each in self.waivers if each.until >= day))
+
+    def after(self, stage: Stage) -> Stage | None:
+        """Return the stage that follows one, or None from the last."""
+        return next((Stage(share) for share in self.stages if share > stage), None)
 
     def digest(self) -> str:
-        """Return the SHA-256 of the canonical JSON, in hexadecimal."""
-        numbers = {name: float(getattr(self, name)) for name in _RANGES}
-        return sha256(msgspec.json.encode(numbers, order="sorted")).hexdigest()
+        """Return the SHA-256 of the canonical JSON, in hexadecimal: the same for equal policies."""
+        waivers = sorted(self.waivers, key=lambda each: (each.operation, each.criterion, each.until))
+        return digest(msgspec.structs.replace(self, waivers=tuple(waivers)))
 
 
 def _check(name: str, value: object, allowed: _Range) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if not is_number or not allowed.holds(value):  # type: ignore[arg-type]  # is_number says so
         raise ConfigurationError(name, f"cannot use {value!r}", f"a number {allowed}")
+
+
+def _check_stages(stages: tuple[int, ...]) -> None:
+    shares = [int(stage) for stage in Stage]
+    first_to_last = len(stages) > 1 and (stages[0], stages[-1]) == (shares[0], shares[-1])
+    if not (first_to_last and set(stages) <= set(shares) and all(low < high for low, high in pairwise(stages))):
+        expected = f"shares that rise from 0 to 100, of {', '.join(map(str, shares))}"
+        raise ConfigurationError("stages", f"cannot use {[*stages]!r}", expected)
+
+
+def _check_own(operation: str, own: dict[str, Any]) -> None:
+    for name, value in own.items():
+        variable = f'operations."{operation}".{name}'
+        if name not in OWN:
+            raise ConfigurationError(variable, "is no limit of one operation", f"one of {', '.join(sorted(OWN))}")
+        _check(variable, value, _RANGES[name])

@@ -62,6 +62,9 @@ class WorkerSettings(BaseSettings):
     child_memory_mb: int = Field(
         512, ge=256, description="a worker process that holds more is replaced once its batch is through"
     )
+    policy: Path | None = Field(
+        None, description="a TOML file of what a candidate must prove: docs/gate.md; default: the migration plan's"
+    )
     retention_days: int = Field(
         30,
         ge=7,

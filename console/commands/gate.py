@@ -7,7 +7,7 @@ from console.errors import EXIT_FINDINGS, EXIT_OK
 from console.options import Json, Live, RunName, place
 from console.output import out, print_json
 from console.render import show_gate
-from rollout import Policy, State, decide
+from rollout import State, decide
 from rollout.gathering import gather
 
 
@@ -22,10 +22,11 @@ def gate(*, run: RunName = None, live: Live = False, json: Json = False) -> int:
     Example: gnomon gate && echo promote
     """
     found = place(run, live=live)
+    policy = found.policy()
     ledger = found.ledger()
     with ledger.reading() as reading:
-        evidence = gather(reading, found.kinds(), oldest_pending=found.oldest_pending())
-    decision = decide(evidence, Policy())
+        evidence = gather(reading, found.kinds(), oldest_pending=found.oldest_pending(), policy=policy)
+    decision = decide(evidence, policy)
     ledger.close()
     if json:
         print_json(decision.as_json())

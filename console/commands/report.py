@@ -20,8 +20,9 @@ def report(*, run: RunName = None, live: Live = False, json: Json = False) -> in
     Example: gnomon report --json
     """
     found = place(run, live=live)
+    policy = found.policy()
     ledger = found.ledger()
-    made = build(ledger, found.kinds(), oldest_pending=found.oldest_pending())
+    made = build(ledger, found.kinds(), policy, oldest_pending=found.oldest_pending())
     ledger.close()
     if json:
         print_json(made.as_json())

@@ -91,6 +91,22 @@ def test_the_latest_run_can_be_looked_at_afterwards(calm):
     assert status["pairs"] == first["pairs"]
 
 
+def test_the_gate_goes_by_the_policy_that_is_named(calm):
+    """One's own limits take the place of the migration plan's; a file that cannot be meant is named in one line."""
+    gnomon = calm.gnomon
+    policy = gnomon.folder / "policy.toml"
+    policy.write_text("[limits]\nusers = 3\n")
+    for command in ("gate", "report"):
+        told = gnomon(command, "--json", GNOMON_POLICY=str(policy)).json
+        criteria = {each["name"]: each for each in told.get("gate", told)["criteria"]}
+        assert criteria["users"]["threshold"] == 3
+        assert criteria["dwell"]["threshold"] == 48
+    policy.write_text("[limits]\nuser = 3\n")
+    refused = gnomon("gate", GNOMON_POLICY=str(policy))
+    assert refused.code == 2
+    assert refused.err == f"gnomon: {policy}: limits.user: is not known; expected 'users'\n"
+
+
 def test_what_the_enhanced_system_drops_is_found_and_nothing_else(gnomon, traffic, conversations):
     """As many divergent reads as an independent count says; each one a loss."""
     report = gnomon("run", traffic, "--json", GNOMON_OPERATIONS="examples.variants.drops_every_50th").json

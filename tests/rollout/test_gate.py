@@ -1,4 +1,5 @@
 import json
+from datetime import date
 from math import inf, nan
 
 import msgspec
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from rollout import Exposure, Policy, Stage, State, decide
 from rollout.gate import Decision
+from rollout.policy import WAIVABLE, Waiver
 
 SETTINGS = settings(max_examples=40, deadline=None)  # no deadline: a busy machine is no failure
 
@@ -223,3 +225,43 @@ def test_more_failures_never_lift_a_hold_or_a_rollback(make_evidence, make_row, 
 def test_a_decision_is_a_pure_function(make_evidence):
     """The same evidence and policy give the same decision, down to the sentence."""
     assert decide(make_evidence(), POLICY) == decide(make_evidence(), POLICY)
+
+
+def test_an_operation_is_held_to_its_own_limits(make_evidence, make_row):
+    """Looser or stricter than the others', for that operation alone."""
+    evidence = make_evidence(make_row(diverged=600), stage=Stage.SHADOW)
+    assert decide(evidence, POLICY).state is State.HOLD
+    assert decide(evidence, Policy(operations={"memory.recent": {"divergence": 0.05}})).state is State.ELIGIBLE
+    assert decide(evidence, Policy(operations={"chat.send": {"divergence": 0.05}})).state is State.HOLD
+    failing = make_evidence(make_row(exposure=Exposure.SERVED, failed=2_000))
+    assert decide(failing, POLICY).state is State.ROLLBACK
+    assert decide(failing, Policy(operations={"memory.recent": {"success": 0.8}})).state is not State.ROLLBACK
+
+
+def waived(*criteria, operation="memory.save"):
+    until = date(2026, 12, 31)
+    made = (
+        Waiver(operation=operation, criterion=criterion, author="ann", reason="three a month", until=until)
+        for criterion in criteria
+    )
+    return Policy(waivers=tuple(made))
+
+
+def test_a_waiver_stands_for_evidence_that_cannot_be_had(make_evidence):
+    """An operation that is hardly ever called holds up nobody, and the gate says whose word that is."""
+    evidence = make_evidence(*make_evidence().rows("memory.recent"), required=("memory.recent", "memory.save"))
+    assert decide(evidence, POLICY).state is State.COLLECTING
+    decision = decide(evidence, waived("traffic", "served_calls"))
+    assert decision.state is State.ELIGIBLE
+    excused = next(criterion for criterion in decision.criteria if criterion.name == "traffic:memory.save")
+    assert excused.passed is None
+    assert excused.why.startswith("waived by ann until 2026-12-31: three a month (not enough evidence: memory.save")
+
+
+def test_a_waiver_excuses_no_limit_that_is_not_kept_and_no_harm(make_evidence, make_row):
+    """Of what was seen, nothing is taken back by a person's word."""
+    everything = waived(*WAIVABLE, operation="memory.recent")
+    diverging = make_evidence(make_row(diverged=600), stage=Stage.SHADOW)
+    failing = make_evidence(make_row(exposure=Exposure.SERVED, failed=5_000))
+    assert decide(diverging, everything) == decide(diverging, POLICY)
+    assert decide(failing, everything).state is State.ROLLBACK
