@@ -6,9 +6,9 @@ every dashboard has, *ours* is what `rollout.claims` does: the mixture of `rollo
 their design effect. Calls are independent, or 20 a user whose calls resemble each other (correlation 0.2).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from math import inf, sqrt
+from math import inf, pi, sqrt
 from statistics import median
 from typing import Final
 
@@ -27,6 +27,9 @@ GROUPS: Final = 256
 OF_A_USER: Final = 20  # calls
 ALIKE: Final = 0.2  # correlation between the calls of one user
 PROMOTED: Final = (0.945, 0.95, 0.96, 0.97, 0.99)
+STEP: Final = 20  # calls between two looks at a candidate that turned bad
+MOST_STEPS: Final = 1_000
+HOUR: Final = 500  # calls an hour
 ROLLED_BACK: Final = (0.97, 0.95, 0.94, 0.9, 0.5)
 SEED: Final = 20_210_401
 
@@ -142,7 +145,45 @@ def _run(quick: bool) -> Result:  # noqa: FBT001 — as every benchmark's
         for rate in ROLLED_BACK:
             found = first_times({"ours": harmed}, rate, rollouts, looks, clustered=clustered)
             rows += _told(found, rate, "rolled back", kind)
+    for name, times in turned_bad(20 if quick else 500, 40_000).items():
+        rows.append(
+            Row(name=name, unit="calls", samples=tuple(times), group="turned bad: calls until then", point="median")
+        )
     return Result(rows=sorted(rows, key=lambda row: row.group), notes=_notes(rollouts, looks))
+
+
+def _late(name: str, times: list[float]) -> Row:
+    return Row(name=name, unit="calls", samples=tuple(times), group="turned bad: rolled back after", point="median")
+
+
+def turned_bad(rollouts: int, before: int) -> dict[str, list[float]]:
+    """Return how many calls at 0.8 it takes to roll back what answered `before` calls at 0.99, by two tests."""
+    dice = np.random.default_rng([SEED, before])
+    found: dict[str, list[float]] = {"by all calls of the epoch": [], "by the calls of the hour": []}
+    for _ in range(rollouts):
+        good = int(dice.binomial(before, 0.99))
+        since = np.cumsum(dice.binomial(STEP, 0.8, MOST_STEPS))
+        looks = range(1, MOST_STEPS + 1)
+        found["by all calls of the epoch"].append(_first(_rejected(good + since, at, before) for at in looks))
+        found["by the calls of the hour"].append(_first(_lately(since, at, before) for at in looks))
+    return found
+
+
+def _first(is_harm: Iterable[bool]) -> float:
+    return next((at * STEP for at, harm in enumerate(is_harm, 1) if harm), inf)
+
+
+def _rejected(good: Counts, at: int, before: int, level: float = 1.0) -> bool:
+    log_e = log_e_below(float(good[at - 1]), before + at * STEP, _POLICY.success, t_opt=_POLICY.t_opt)
+    return rejects(log_e, _POLICY.alpha_harm / 2 * level)
+
+
+def _lately(good: Counts, at: int, before: int) -> bool:
+    """Judge the hour under way: it began with the last `HOUR` calls, the first of them with the change."""
+    start = (at - 1) * STEP // HOUR * HOUR // STEP
+    number = (before + start * STEP) // HOUR + 1
+    here = good - (good[start - 1] if start else 0)
+    return _rejected(here[start:], at - start, 0, 6 / (pi * number) ** 2)
 
 
 def _told(found: dict[str, list[float]], rate: float, what: str, kind: str) -> Iterator[Row]:
@@ -158,6 +199,7 @@ def _notes(rollouts: int, looks: int) -> tuple[str, ...]:
         f"{rollouts:,} rollouts of each true rate, a look every {LOOK} calls to {LOOK * looks:,}.",
         f"To be proven is more than {_POLICY.success:g}; the columns are the true rates.",
         "How many were promoted, or rolled back, at any look, and after how many calls, in the middle of those.",
+        f"turned bad: 0.99 for 40,000 calls, then 0.8; {HOUR} calls an hour, a look every {STEP}.",
         f"20 calls a user: these resemble each other, with a correlation of {ALIKE:g}.",
     )
 

@@ -175,6 +175,14 @@ class Reading:
         """Return how many users an epoch saw."""
         return self._scalar(select(func.count()).select_from(UserRow).where(UserRow.epoch == epoch))
 
+    def since(self, epoch: int, minute: int) -> dict[str, Counter[str]]:
+        """Return the outcomes of every operation's calls of an epoch made from a minute on, counted since 1970."""
+        names = (*map(str, COUNTED), "excluded_returned")
+        columns = [func.sum(getattr(MinuteRow, name)).label(name) for name in names]
+        query = select(MinuteRow.operation, *columns).where(MinuteRow.epoch == epoch, MinuteRow.minute >= minute)
+        rows = self._connection.execute(query.group_by(MinuteRow.operation)).mappings()
+        return {row["operation"]: Counter({name: int(row[name]) for name in names}) for row in rows}
+
     def hours(self, epoch: int) -> int:
         """Return how many distinct hours of an epoch hold calls."""
         minutes = select(MinuteRow.minute).where(MinuteRow.epoch == epoch).distinct()

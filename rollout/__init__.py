@@ -5,7 +5,7 @@ upon elsewhere. `rollout.statistics` has the tests below it.
 """
 
 from rollout.decision import Criterion, Decision, Standing, State
-from rollout.evidence import ClusterEvidence, Evidence, Exposure, Funnel, OperationEvidence, Outcomes
+from rollout.evidence import ClusterEvidence, Evidence, Exposure, Funnel, OperationEvidence, Outcomes, Window
 from rollout.gate import decide
 from rollout.policy import Policy
 from rollout.stages import Epoch, Stage
@@ -24,5 +24,6 @@ __all__ = [
     "Stage",
     "Standing",
     "State",
+    "Window",
     "decide",
 ]

@@ -144,6 +144,17 @@ class ClusterEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         return self.judged - self.critical - self.unknown
 
 
+class Window(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The calls of the clock hour under way, and the how-manieth of its epoch that is, from 1.
+
+    `trials` are those of the success test; `good` of them succeeded, or may have.
+    """
+
+    number: int = 1
+    good: int = 0
+    trials: int = 0
+
+
 class OperationEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The evidence on one operation under one exposure, within one epoch.
 
@@ -158,6 +169,7 @@ class OperationEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     `critical`: of the diverged calls, those with a critical difference.
     `repeats`: pairs in which legacy's two runs were compared with each other, `noisy` of them diverged, though not
     critically; `excused` of those at most, in fields in which enhanced's run differed from legacy's as often.
+    `window`: the hour under way, in which harm shows that all the calls before it would hide for long.
     """
 
     operation: str
@@ -176,6 +188,7 @@ class OperationEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     repeats: int = 0
     noisy: int = 0
     excused: int = 0
+    window: Window = Window()
     clusters: tuple[ClusterEvidence, ...] = ()
 
     @property

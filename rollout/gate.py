@@ -13,7 +13,7 @@ from gnomon import Kind
 from rollout import claims, limits
 from rollout.decision import Criterion, Decision, Standing, State, worst_standing
 from rollout.evidence import Evidence, Exposure, OperationEvidence
-from rollout.harm import harm
+from rollout.harm import harm, harm_lately
 from rollout.policy import Policy
 from rollout.soundness import examine
 
@@ -28,7 +28,7 @@ def decide(evidence: Evidence, policy: Policy) -> Decision:
     sound = examination.sound
     criteria = (
         _soundness(examination.problems),
-        *(harm(row, evidence, policy.of(row.operation)) for row in sound),
+        *(test(row, evidence, policy.of(row.operation)) for row in sound for test in (harm, harm_lately)),
         *_epoch_criteria(evidence, policy),
         *(
             criterion

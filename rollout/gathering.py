@@ -1,5 +1,6 @@
 """Gathers the evidence of the open epoch from the ledger's tallies: the one place where the gate's input is read."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -11,12 +12,13 @@ from comparators import RuleSet
 from gnomon import Kind
 from ledger import Measure, OperationSums, PairSums, Reading
 from ledger.models import EpochRow
-from rollout.evidence import ClusterEvidence, Evidence, Exposure, Funnel, OperationEvidence, Outcomes
+from rollout.evidence import ClusterEvidence, Evidence, Exposure, Funnel, OperationEvidence, Outcomes, Window
 from rollout.pairing import paired_evidence
 from rollout.policy import Policy
 from rollout.stages import Epoch, Stage
 
 _DEFAULT: Final = Policy()
+_HOUR_S: Final = 3600
 
 
 def gather(
@@ -40,10 +42,13 @@ def gather(
     now = reading.now()
     waiting_since = (oldest_pending or row.opened_at) if any(found.pending for found in sums.values()) else now
     rules = reading.in_force()
+    hour, opened = (int(moment.timestamp()) // _HOUR_S for moment in (now, row.opened_at))
+    lately = reading.since(row.epoch, hour * _HOUR_S // 60)
     paired = {name: _without_allowed(pairs.get(name, PairSums()), rules) for name in sums}
     operations = [
         msgspec.structs.replace(
             _operation(name, kinds.get(name, Kind.READ), sums[name], clusters.get(name, []), paired[name]),
+            window=_window(hour - opened + 1, lately.get(name, Counter())),
             **paired_evidence(paired[name], policy),
         )
         for name in sums
@@ -60,6 +65,13 @@ def gather(
         operations=tuple(operations),
         required=tuple(kinds),
     )
+
+
+def _window(number: int, counts: Counter[str]) -> Window:
+    """Return the hour under way; the database's clock may have been set back to before the epoch."""
+    outcomes = Outcomes(**{name: counts[name] for name in Outcomes.__struct_fields__})
+    calls = ClusterEvidence.of(-1, outcomes, counts["excluded_returned"])
+    return Window(number=max(1, number), good=calls.successes + calls.unknown, trials=calls.trials)
 
 
 def _without_allowed(sums: PairSums, rules: RuleSet) -> PairSums:

@@ -109,6 +109,8 @@ def _sum_problems(row: OperationEvidence) -> Iterator[str]:
         yield f"there are more pairs than the {funnel.captured:,} captures"
     if row.critical > outcomes.diverged:
         yield f"more calls differ critically than the {outcomes.diverged:,} that diverged"
+    if not (row.window.number > 0 and 0 <= row.window.good <= row.window.trials <= row.counts.trials):
+        yield f"more calls of this hour are good, or there, than the {row.counts.trials:,} there are"
     if not row.excused <= row.noisy <= row.repeats:
         yield f"legacy differs from itself more often than in the {row.repeats:,} pairs it was compared in"
 

@@ -111,3 +111,27 @@ def test_noise_in_what_a_rule_allows_excuses_nothing(ledger):
     ledger.add_rule(Draft(operation="memory.recent", path="$[*].score", kind="changed", author="ann", reason="rounded"))
     with ledger.reading() as reading:
         assert gather(reading, KINDS).operations[0].excused == 0
+
+
+def test_the_hour_under_way_is_counted_apart(ledger):
+    """By the clock, so that no call is in two hours; an epoch's first hour has the number 1."""
+    with ledger.reading() as reading:
+        hour_us = int(reading.now().timestamp()) // 3_600 * 3_600_000_000
+    this_hour = [finding_at(hour_us, n, Outcome.FAILED if n < 2 else Outcome.MATCH) for n in range(5)]
+    before = [finding_at(hour_us - 60_000_000, n, Outcome.FAILED) for n in range(5, 8)]
+    commit(ledger, [*this_hour, *before, finding_at(hour_us, 8, Outcome.LOST)], captured=9)
+    with ledger.reading() as reading:
+        [row] = gather(reading, KINDS).operations
+    assert (row.window.number, row.window.good, row.window.trials) in {(1, 4, 6), (2, 4, 6)}  # the hour may turn
+    assert row.counts.trials == 9
+
+
+def finding_at(called_at_us: int, number: int, outcome: Outcome) -> Finding:
+    return Finding(
+        capture_id=f"at-{number}",
+        operation="memory.recent",
+        epoch=1,
+        user=f"user-{number}",
+        called_at_us=called_at_us,
+        outcome=outcome,
+    )

@@ -1,8 +1,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout import Policy, Standing
-from rollout.harm import harm
+from rollout import Policy, Standing, Window
+from rollout.harm import harm, harm_lately
 
 SETTINGS = settings(max_examples=40, deadline=None)  # no deadline: a busy machine is no failure
 
@@ -64,3 +64,30 @@ def test_one_more_failure_never_calls_the_alarm_off(make_evidence, make_row, fai
     fewer, more = (make_row(calls=2_000, failed=count, groups=groups) for count in (failed, failed + 1))
     proven = [harm(row, make_evidence(row, distinct_users=users), Policy()).standing for row in (fewer, more)]
     assert proven != [Standing.HARM, Standing.PASSED]
+
+
+def test_a_good_candidate_that_turns_bad_shows_within_the_hour(make_evidence, make_row, change):
+    """After 40,000 good calls, all calls together hide for thousands what the calls of one hour show at once."""
+    row = make_row(calls=40_220, failed=444, fields={"window": Window(number=30, good=176, trials=220)})
+    evidence = make_evidence(row)
+    assert harm(row, evidence, Policy()).standing is Standing.PASSED
+    criterion = harm_lately(row, evidence, Policy())
+    assert criterion.standing is Standing.HARM
+    assert criterion.why.startswith("memory.recent (shadow): at most 80 % of 220 calls of this hour succeeded; 95 % is")
+    good = change(row, window=Window(number=30, good=211, trials=220))
+    assert harm_lately(good, evidence, Policy()).standing is Standing.PASSED
+
+
+def test_later_hours_spend_less(make_evidence, make_row, change):
+    """All hours together spend no more than their share, however many there are."""
+    row = make_row(fields={"window": Window(number=1, good=59, trials=76)})
+    first, late = row, change(row, window=Window(number=2_000, good=59, trials=76))
+    told = [harm_lately(each, make_evidence(each), Policy()).standing for each in (first, late)]
+    assert told == [Standing.HARM, Standing.PASSED]
+
+
+def test_an_hour_of_few_users_proves_nothing(make_evidence, make_row):
+    """One user may have made all its calls."""
+    row = make_row(calls=400, failed=200, groups=4, fields={"window": Window(good=0, trials=200)})
+    for found in (row, make_row(calls=9, pending=9)):
+        assert harm_lately(found, make_evidence(found, distinct_users=4), Policy()).passed is None

@@ -17,6 +17,7 @@ def test_public_names():
         "Stage",
         "Standing",
         "State",
+        "Window",
         "decide",
     ]
     assert all(hasattr(rollout, name) for name in rollout.__all__)

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pytest
 
 from gnomon import Kind
-from rollout import Exposure, Stage
+from rollout import Exposure, Stage, Window
 from rollout.soundness import examine
 
 
@@ -72,6 +72,8 @@ def _broken_rows(make_row, change):
     yield change(row, losses=-1), "losses is -1"
     yield change(row, losses=2**70), "which is no count"
     yield change(row, p95_ratio=float("nan")), "p95_ratio is nan"
+    yield change(row, window=Window(good=2, trials=1)), "more calls of this hour"
+    yield change(row, window=Window(number=0)), "more calls of this hour"
     yield change(row, clusters=()), "do not add up"
     yield change(row, clusters=(*row.clusters, first)), "not distinct numbers"
     yield change(row, clusters=(change(first, cluster=256), *row.clusters[1:])), "not distinct numbers"
