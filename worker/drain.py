@@ -20,8 +20,8 @@ import structlog
 from ledger import FencedError, Finding, Ledger, LedgerError
 from worker.attempts import Attempts, Care, Company
 from worker.committing import Pending, commit, parts
+from worker.fanout import Fanout
 from worker.held_lane import HeldLane
-from worker.jobs import Fanout
 from worker.journal import Journal
 from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore

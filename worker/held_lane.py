@@ -19,7 +19,7 @@ from ledger import FencedError, Finding, LaneCommit, Ledger, Opening, PairedRuns
 from worker.attempts import Attempts
 from worker.committing import Pending, commit_one
 from worker.entries import AHEAD_US, LaneEntry
-from worker.jobs import Fanout
+from worker.fanout import Fanout
 from worker.journal import Journal
 from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore

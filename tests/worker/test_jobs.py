@@ -12,7 +12,8 @@ from comparators import Call, Difference, Observation, registry
 from gnomon.wire import Capture, Kind, Side
 from ledger import FencedError, Finding, Outcome
 from worker.entries import LaneItem
-from worker.jobs import Fanout, UserJob
+from worker.fanout import Fanout
+from worker.jobs import UserJob
 from worker.judging import judged
 from worker.mending import Mender
 from worker.pool import ReplayPool

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from worker import drain as draining
-from worker.jobs import Fanout
+from worker.fanout import Fanout
 
 pytestmark = pytest.mark.slow
 

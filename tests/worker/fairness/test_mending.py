@@ -12,7 +12,7 @@ from gnomon.wire import Capture, Kind, Side
 from ledger import UNVERIFIED, FencedError, Finding, Opening, Outcome, Standing
 from worker import jobs, mending
 from worker.entries import LaneItem
-from worker.jobs import Fanout
+from worker.fanout import Fanout
 from worker.mending import CLOCKS_US, Mender
 from worker.pool import ReplayPool
 from worker.replay import Replayed
