@@ -204,4 +204,4 @@ def _notes(rollouts: int, looks: int) -> tuple[str, ...]:
     )
 
 
-BENCHMARK: Final = Benchmark(name="gate", title="how often a gate is fooled by looking again", run=_run, long=True)
+BENCHMARK: Final = Benchmark(name="gate", title="how often a gate is fooled by looking again", run=_run)
