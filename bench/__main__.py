@@ -6,7 +6,7 @@ import sys
 from types import FrameType
 from typing import Any, Final, NoReturn
 
-from bench import engine, gate, judge, live, outage, overload, queueing, races, scaling, timing
+from bench import deciding, engine, gate, judge, live, outage, overload, queueing, races, scaling, timing
 from bench.machine import machine
 from bench.measuring import BenchError, Benchmark
 from bench.printing import as_json, header, show
@@ -18,6 +18,7 @@ BENCHMARKS: Final = (
     live.BENCHMARK,
     judge.BENCHMARK,
     gate.BENCHMARK,
+    deciding.BENCHMARK,
     timing.BENCHMARK,
     races.BENCHMARK,
     overload.BENCHMARK,

@@ -150,11 +150,11 @@ def sums(
 
 
 def _read_counts(connection: Connection, epoch: int | None, found: Mapping[str, PairSums]) -> None:
-    for row in _summed(connection, PairRow, ("operation", "cluster"), COUNTERS, epoch):
-        of = found[row["operation"]]
-        of.counts.update({name: row[name] for name in COUNTERS})
+    for row in _summed(connection, PairRow, ("operation",), COUNTERS, epoch):
+        found[row["operation"]].counts.update({name: row[name] for name in COUNTERS})
+    for row in _summed(connection, PairRow, ("operation", "cluster"), ("wins", "losses"), epoch):
         if row["wins"] or row["losses"]:
-            of.clusters[row["cluster"]] = (row["wins"], row["losses"])
+            found[row["operation"]].clusters[row["cluster"]] = (row["wins"], row["losses"])
 
 
 def _read_histograms(
@@ -178,5 +178,6 @@ def _summed(
     query = select(*by, *totals).where(*where).group_by(*by).order_by(*by)
     if epoch is not None:
         query = query.where(model.epoch == epoch)
-    rows = connection.execute(query).mappings()
-    return [{name: int(row[name]) if name in counters else row[name] for name in (*keys, *counters)} for row in rows]
+    names, first = (*keys, *counters), len(keys)
+    rows = connection.execute(query)
+    return [dict(zip(names, (*row[:first], *map(int, row[first:])), strict=True)) for row in rows]

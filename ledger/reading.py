@@ -141,9 +141,12 @@ class Reading:
     def clusters(self, epoch: int) -> dict[str, list[dict[str, Any]]]:
         """Return, for each operation, its outcomes by exposure and cluster of users; what is lost is of none."""
         clusters: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-        query = select(TallyRow).where(TallyRow.epoch == epoch, TallyRow.cluster != NOBODY)
-        for row in self._connection.execute(query).mappings():
-            clusters[row["operation"]].append(dict(row))
+        query = select(*TallyRow.__table__.c).where(TallyRow.epoch == epoch, TallyRow.cluster != NOBODY)
+        found = self._connection.execute(query)
+        names = tuple(found.keys())
+        for row in found:  # many, and a mapping of each takes as long as to read it
+            cluster = dict(zip(names, row, strict=True))
+            clusters[cluster["operation"]].append(cluster)
         return clusters
 
     def epoch(self) -> EpochRow:
@@ -185,8 +188,7 @@ class Reading:
 
     def hours(self, epoch: int) -> int:
         """Return how many distinct hours of an epoch hold calls."""
-        minutes = select(MinuteRow.minute).where(MinuteRow.epoch == epoch).distinct()
-        return len({minute // 60 for minute in self._connection.scalars(minutes)})
+        return self._scalar(select(func.count((MinuteRow.minute // 60).distinct())).where(MinuteRow.epoch == epoch))
 
     def now(self) -> datetime:
         """Return the database's own time."""
