@@ -254,9 +254,11 @@ def test_the_first_writes_wait_for_flags_only_so_long(make, sync_pair, server, v
         assert time.monotonic() - began < 1
 
 
-def test_the_first_write_knows_the_flags(phased, make, sync_pair):
+def test_the_first_write_knows_the_flags(phased, make, sync_pair, monkeypatch):
     """A process that has just begun writes to both sides from its first write on: others may read it from enhanced."""
     phased("served")
+    monkeypatch.setattr(tap, "FIRST_FLAGS_S", 2.5)  # ten times as long as in life: other load makes no difference
+    monkeypatch.setattr(publisher, "GREETED_S", 20.0)
     for _ in range(5):
         write = sync_pair(make(), "write")
         assert (write("ann"), write.calls) == ("old", ["legacy", "enhanced"])
