@@ -3,10 +3,13 @@
 import asyncio
 import functools
 import inspect
+import os
+import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -32,6 +35,17 @@ LANES = 64
 PATIENCE_S = 10.0
 
 Factory = Callable[..., Gnomon]
+
+
+@contextmanager
+def frozen(server: "redis.Redis") -> Iterator[None]:
+    """Stop the server as a hanging machine would, then let it go on."""
+    pid = server.info("server")["process_id"]
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _eventually(condition: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:

@@ -1,13 +1,9 @@
 """The daemon thread: it outlives every fault, doubles nothing, and takes leave only of what is all told."""
 
 import contextlib
-import os
-import signal
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import msgspec
@@ -21,22 +17,12 @@ from gnomon.hashing import BUCKETS, user_digest
 from gnomon.keys import Keys
 from gnomon.readiness import EVERYBODY, Readiness
 from gnomon.wire import Phase
+from tests.gnomon.conftest import frozen
 
 pytestmark = pytest.mark.slow
 
 MEMORY = "enhanced_memory_enabled"
 KEYS = Keys("default")
-
-
-@contextmanager
-def frozen(server: "redis.Redis") -> Iterator[None]:
-    """Stop the server as a hanging machine would, then let it go on."""
-    pid = server.info("server")["process_id"]
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 # --- documents that cannot be read
