@@ -140,10 +140,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Return the policy of a day: without the waivers that have ended."""
         return msgspec.structs.replace(self, waivers=tuple(each for each in self.waivers if each.until >= day))
 
-    def after(self, stage: Stage) -> Stage | None:
-        """Return the stage that follows one, or None from the last."""
-        return next((Stage(share) for share in self.stages if share > stage), None)
-
     def digest(self) -> str:
         """Return the SHA-256 of the canonical JSON, in hexadecimal: the same for equal policies."""
         waivers = sorted(self.waivers, key=lambda each: (each.operation, each.criterion, each.until))

@@ -130,7 +130,8 @@ def _said(dice, facts):
 _FAR_EAST, _FAR_WEST = (dt.timezone(dt.timedelta(hours=hours)) for hours in (14, -12))
 
 
-def _nested(levels):
+def nested(levels):
+    """Return 0 in so many lists, one in another."""
     value = 0
     for _ in range(levels):
         value = [value]
@@ -149,7 +150,7 @@ _HOSTILE = (
     *(10**4_300, -(10**5_000), 10**100_000),
     *(dt.datetime(year, 1, 1, tzinfo=zone) for year in (1, 9999) for zone in (None, dt.UTC, _FAR_EAST, _FAR_WEST)),
     *({key: 1} for key in ("__class__", "__dict__", "__proto__", "$", "a.b", "")),
-    *(_nested(levels) for levels in (63, 64, 65, 2_000, 10_000)),
+    *(nested(levels) for levels in (63, 64, 65, 2_000, 10_000)),
     *("e" + "\u0301" * marks for marks in (1, 30, 31, 3_000)),
     *(object, len, b"\xff", {1, "1"}, {1: "a", "1": "b"}, (1, (2,)), 3 + 4j),
     _ring(),

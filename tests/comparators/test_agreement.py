@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from comparators import Call, Observation, identical, judge
 from tests.comparators import oracle
-from tests.comparators.making import OPERATIONS, Making
+from tests.comparators.making import OPERATIONS, Making, nested
 from tests.comparators.test_properties import VALUES
 
 
@@ -39,18 +39,11 @@ def test_lines_called_identical_match(operation, value):
 
 def test_lines_past_a_fence_are_not_called_identical():
     """Bytes, values and levels: `judge` says inconclusive of those."""
-    for value in ("a" * 2_000_000, [0] * 30_000, [[[0]] * 100] * 500, levels_deep(65)):
+    for value in ("a" * 2_000_000, [0] * 30_000, [[[0]] * 100] * 500, nested(65)):
         line = msgspec.json.encode(value)
         assert not identical(line, line)
         assert judge("listing.search", *[Observation.returned(value)] * 2).verdict == "inconclusive"
-    assert identical(*[msgspec.json.encode(levels_deep(64))] * 2)
-
-
-def levels_deep(levels):
-    value = 0
-    for _ in range(levels):
-        value = [value]
-    return value
+    assert identical(*[msgspec.json.encode(nested(64))] * 2)
 
 
 @pytest.mark.parametrize("start", range(0, 600, 200))

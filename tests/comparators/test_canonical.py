@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from comparators.canonical import MAX_BYTES, MAX_DEPTH, MAX_ITEMS, Unjudgeable, canonical, encoded, same
+from tests.comparators.making import nested
 
 
 class Colour(Enum):
@@ -17,13 +18,6 @@ class Colour(Enum):
 class Memory:
     content: str
     tags: set[str]
-
-
-def nested(depth):
-    value = 1
-    for _ in range(depth):
-        value = [value]
-    return value
 
 
 def test_values_that_mean_the_same_have_one_form():
