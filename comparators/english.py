@@ -37,6 +37,11 @@ KNOWS_NOTHING: Final = re.compile(
     re.IGNORECASE,
 )
 
+KNOWS_NOTHING_WORDS: Final = (  #: of which it has one, whichever way it is said
+    *("sure", "aware", "unable", "recall", "remember", "know", "information", "record", "memor", "recollection"),
+    *("told me", "our first conversation"),
+)
+
 # declines to help now; that something could not be done is a result
 REFUSES: Final = re.compile(
     r"\b(?:i|we)(?:'m| am| are|'re)? (?:afraid )?(?:(?:i|we) )?"
@@ -44,6 +49,8 @@ REFUSES: Final = re.compile(
     r"|\bas an ai\b|\bsomething went wrong\b|\btry again later\b",
     re.IGNORECASE,
 )
+
+REFUSES_WORDS: Final = ("cannot", "can't", "can not", "able to", "as an ai", "went wrong", "try again")  #: the same
 
 # words that open a sentence with a capital, or are written with one anywhere, and name nothing
 OPENERS: Final = _words("""

@@ -121,6 +121,7 @@ _READERS: Final[dict[str, Callable[[re.Match[str]], Fact | None]]] = {
 _CLOCK: Final = re.compile(r"\b(\d{1,2})(?::(\d{2}))?(:\d{2})?(?:\s?([ap])\.?m\b)?", re.IGNORECASE)
 _SPOKEN_CLOCK: Final = re.compile(r"\b\d{1,2}(?::\d{2})?\s?[ap]\.?m\b", re.IGNORECASE)
 _THOUSANDS: Final = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_DIGIT: Final = re.compile(r"\d")
 _PAUSE: Final = re.compile(r",(?=\s|\Z)")
 
 
@@ -137,8 +138,10 @@ def clock_text(spoken: str) -> str:
 
 def folded(text: str) -> str:
     """Return `text` with white space, clock times, thousands and pauses in one spelling: what reads the same."""
-    text = _SPOKEN_CLOCK.sub(lambda found: clock_text(found[0]), " ".join(plain(text).split()))
-    return _PAUSE.sub("", _THOUSANDS.sub("", text))
+    text = " ".join(plain(text).split())
+    if _DIGIT.search(text):
+        text = _THOUSANDS.sub("", _SPOKEN_CLOCK.sub(lambda found: clock_text(found[0]), text))
+    return _PAUSE.sub("", text) if "," in text else text
 
 
 _SENTENCE_END: Final = re.compile(r"(?<=[.!?])\s+")

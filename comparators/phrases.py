@@ -1,6 +1,7 @@
 """Phrases of everyday English that say in several words what one says; a further phrase is a further line, no more.
 
-Each line has the words of which a text must have one before the phrase is looked for, the phrase, and what it says.
+Each line has the words of which a text must have one before the phrase is looked for, the phrase, and what it says;
+words joined by + must all be there.
 They are looked for first to last, so that a line can count on what those above it have said. Patterns are bounded.
 """
 
@@ -113,7 +114,7 @@ _COUNTED: Final = (
     ),
     ("week", r"\b(?:a|per|every|each) week\b|/ ?week\b", " weekly"),
     ("year", r"\b(?:a|per|every|each) year\b|/ ?year\b", " yearly"),
-    ("month", r"\bof this month\b", ""),
+    ("of+this+month", r"\bof this month\b", ""),
     ("total", r"\bin total\b", " total "),
     ("least", r"\b(?:(?:have|has) to )?(?:stay|sign|rent)(?: for)? at least\b", " minimum stay "),
     ("minimum", r"\bminimum (?:lease|term|rental period|stay)\b", " minimum stay "),
@@ -220,7 +221,7 @@ _DUTY: Final = (
     ("must", r"\bmust have (?=proof|an?|the|your|references|insurance)", " required "),
     ("asked|requested", r"\byou (?:asked for|requested)\b", " you want "),
     ("needed|necessary", r"\b(?:needed|necessary)\b", " required "),
-    ("have|has|must", r"\b(?:have to|has to|must)\b", " required "),
+    ("have+to|has+to|must", r"\b(?:have to|has to|must)\b", " required "),
     (
         "okay|ok|fine|happy|comfortable",
         r"\b(is|are) (?:okay|ok|fine|happy|comfortable) with (?!you\b)",
@@ -277,7 +278,8 @@ _DOING: Final = (
     ("room|space", r"\b(?:there's|there is|it has) (?:room|space) for\b", " fits "),
 )
 
-PHRASES: Final[tuple[tuple[tuple[str, ...], re.Pattern[str], str], ...]] = tuple(
-    (tuple(needed.split("|")), re.compile(pattern, re.IGNORECASE), said)
+#: of each: the sets of words of which a text must have one, the phrase, and what it says
+PHRASES: Final[tuple[tuple[tuple[frozenset[str], ...], re.Pattern[str], str], ...]] = tuple(
+    (tuple(frozenset(words.split("+")) for words in needed.split("|")), re.compile(pattern, re.IGNORECASE), said)
     for needed, pattern, said in (*_COURTESY, *_COUNTED, *_TIME, *_ASKING, *_DUTY, *MONEY, *_DOING, *HOME)
 )

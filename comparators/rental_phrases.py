@@ -126,7 +126,7 @@ HOME: Final = (
     ("close", r"\bclose (?:to|by)\b", " near "),
     ("right", r"\bright (?=around|next|by|in front|behind|across|on the corner|outside|above|below)", " "),
     (
-        "considered|regarded|seen|known",
+        "considered|regarded+as|seen+as|known+as",
         r"\b(?:is|are|'s) (?:considered|(?:regarded|seen|known) as)\b",
         " is considered ",
     ),

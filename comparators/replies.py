@@ -5,12 +5,12 @@ One that states the same in other words of one meaning is rephrased: words count
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from typing import Final, NamedTuple
 
 from comparators.canonical import JSON
-from comparators.english import KNOWS_NOTHING, REFUSES
+from comparators.english import KNOWS_NOTHING, KNOWS_NOTHING_WORDS, REFUSES, REFUSES_WORDS
 from comparators.facts import LONGEST_TEXT, facts_of, folded, plain, sentences
 from comparators.knowledge import Knowledge
 from comparators.pairs import Pair
@@ -130,7 +130,8 @@ def _message(pair: Pair) -> str:
 
 def _judge_addition(legacy: str, enhanced: str, told: Sequence[str]) -> _Finding | None:
     """Judge a reply that keeps all of legacy's sentences, in their order, and says more."""
-    extra = _beyond(sentences(legacy), sentences(enhanced))
+    before, after = sentences(legacy), sentences(enhanced)
+    extra = _beyond(before, after) if len(after) > len(before) else []
     if not extra:
         return None
     said, known, read_known = read(legacy), Knowledge(told), _known(told)
@@ -174,11 +175,18 @@ def _is_open(legacy: str) -> bool:
 
 
 def _knows_nothing(text: str) -> bool:
-    return not text.strip() or KNOWS_NOTHING.search(plain(text)) is not None
+    return not text.strip() or _says(text, KNOWS_NOTHING_WORDS, KNOWS_NOTHING)
 
 
 def _refuses(text: str) -> bool:
-    return REFUSES.search(plain(text)) is not None
+    return _says(text, REFUSES_WORDS, REFUSES)
+
+
+def _says(text: str, some: Iterable[str], pattern: re.Pattern[str]) -> bool:
+    """Tell whether a text says what a pattern looks for; what has none of its words need not be searched."""
+    text = plain(text)
+    lower = text.lower()
+    return any(word in lower for word in some) and pattern.search(text) is not None
 
 
 def _only_asks(legacy: str, enhanced: str) -> bool:

@@ -25,8 +25,8 @@ _ASKS: Final = "(?:do|does|can|could|will|would|is|are|should|ask)"
 _SOMEBODY: Final = "(?:you|i|we|they|he|she|it|the [a-z]{2,20} [a-z])"
 _ASKED: Final = "call contact tell ask email text message ring meet remind send give pay"
 _WILL: Final = "will ll"
-_SIGNS: Final = tuple(  # a sort, a value, words or endings of which a text has one, and how it is said
-    (Fact(sort, value), frozenset(words.split()), re.compile(pattern, re.IGNORECASE))
+_SIGNS: Final = tuple(  # a sort, a value, words or endings of which a text has one (of each, where / parts them), how
+    (Fact(sort, value), tuple(frozenset(some.split()) for some in words.split("/")), re.compile(pattern, re.IGNORECASE))
     for sort, value, words, pattern in (
         (
             "deed",
@@ -63,7 +63,7 @@ _SIGNS: Final = tuple(  # a sort, a value, words or endings of which a text has 
         (
             "doer",
             "another",
-            "you i we be",
+            f"you i we be/{_ASKED} {' '.join(f'{word}s' for word in _ASKED.split())} contacted told reminded called",
             rf"\b(?:{_REQUESTS})s? you\b|{_ME} (?:{_REQUESTS})\b|\bbe (?:contacted|told|reminded|called)\b",
         ),
         ("state", "was", "was were", rf"\b(?:was|were)\b{_NO_DEED}"),
@@ -81,19 +81,27 @@ _SIGNS: Final = tuple(  # a sort, a value, words or endings of which a text has 
     )
 )
 _WORD: Final = re.compile("[a-z]+")
+_HEDGING: Final = ("might", "maybe", "perhaps", "could")
 _HEDGES: Final = re.compile(r"\b(?:might|maybe|perhaps|could(?! not| you| i|n't))\b", re.IGNORECASE)
 
 
 def signs_of(text: str) -> frozenset[Fact]:
     """Return what a text gives away: of each sort only another value is a difference, a lack is none."""
     words = set(_WORD.findall(text.lower()))
-    words |= {ending for ending in ("-ed", "-ing") if any(word.endswith(ending[1:]) for word in words)}
-    return frozenset(sign for sign, some, pattern in _SIGNS if not words.isdisjoint(some) and pattern.search(text))
+    endings = {word[-2:] for word in words}
+    if "ed" in endings:
+        words.add("-ed")
+    if "ng" in endings and any(word.endswith("ing") for word in words):
+        words.add("-ing")
+    return frozenset(
+        sign for sign, needed, pattern in _SIGNS if not any(map(words.isdisjoint, needed)) and pattern.search(text)
+    )
 
 
 def hedges(text: str) -> bool:
     """Tell whether a text leaves open whether what it says is so."""
-    return _HEDGES.search(text) is not None
+    lower = text.lower()
+    return any(word in lower for word in _HEDGING) and _HEDGES.search(text) is not None
 
 
 def clash(left: frozenset[Fact], right: frozenset[Fact]) -> bool:

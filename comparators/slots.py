@@ -5,8 +5,10 @@ A slot is a sort of fact and a value. Words that are no facts are kept as their 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from enum import Enum, auto
+from functools import cached_property, lru_cache
 from typing import Final, NamedTuple
 
 from comparators.english import CONTRACTIONS, NEGATIONS, OPENERS
@@ -28,18 +30,28 @@ class Term(NamedTuple):
     affirmed: bool
 
 
-class Slots(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Slots:
     """What a reply states. `order` has facts and words in the reply's order, and is what "reads the same" goes by."""
 
     order: tuple[tuple[str, str], ...]
     facts: frozenset[Fact]
-    signs: frozenset[Fact]  #: what it gives away beside: what was done, who is to do it
     terms: frozenset[Term]
     asks: bool
-    hedges: bool  #: it says "perhaps"
     denials: int  #: how many of its clauses deny something
     parts: int  #: how many parts it has, by commas, "and" and full stops
     words: frozenset[str]  #: every word in lower case, as it stands
+    text: str  #: the reply, its spoken forms written
+
+    @cached_property
+    def signs(self) -> frozenset[Fact]:
+        """What it gives away beside: what was done, who is to do it; looked for where the facts leave it open."""
+        return signs_of(self.text)
+
+    @cached_property
+    def hedges(self) -> bool:
+        """Whether it says "perhaps"."""
+        return hedges(self.text)
 
     @property
     def content(self) -> frozenset[str]:
@@ -50,10 +62,10 @@ class Slots(NamedTuple):
 def read(text: str, today: date | None = None) -> Slots:
     """Read a reply; with `today` the days it speaks of relative to that become dates."""
     text = written(text)
-    reader = _Reader(signs_of(text), hedged=hedges(text))
+    reader = _Reader(text)
     for sort, value in tokens(text, today):
         if sort == WORD:
-            reader.word(value)
+            reader.words(_read_word(value))
         elif sort == PAUSE:
             reader.pause(value)
         elif sort == END:
@@ -66,9 +78,8 @@ def read(text: str, today: date | None = None) -> Slots:
 class _Reader:
     """One reading: what was found so far, and where in a sentence it is."""
 
-    def __init__(self, signs: frozenset[Fact], *, hedged: bool) -> None:
-        self._signs = signs
-        self._hedged = hedged
+    def __init__(self, text: str) -> None:
+        self._text = text
         self._facts: list[Fact] = []
         self._order: list[tuple[str, str]] = []
         self._words: list[str] = []
@@ -77,6 +88,7 @@ class _Reader:
         self._terms: set[Term] = set()
         self._negated = False  # the whole clause
         self._forward = False  # from here to its end
+        self._turned = False  # by a word of the clause
         self._asks = False
         self._denials = 0
         self._parts = 0
@@ -88,11 +100,18 @@ class _Reader:
         self._facts.append(Fact(sort, value))
         self._order.append((sort, value))
 
-    def word(self, spoken: str) -> None:
+    def words(self, words: "Sequence[_Word]") -> None:
         """Take a word, contractions taken apart."""
-        self._begin()
-        for word, sort, value in _read_word(spoken):
-            self._take(word, sort, value)
+        self._parts += self._broken
+        self._broken = False
+        for word in words:
+            self._words.append(word.text)
+            if word.part is _Part.PLAIN:  # nearly every word
+                self._order.append(word.entry)
+                self._clause.append((word.text, self._forward))
+            else:
+                self._take(word)
+            self._turned = self._turned or word.turns
 
     def pause(self, mark: str) -> None:
         """Take a comma or the like, which ends a clause that has a verb."""
@@ -109,32 +128,40 @@ class _Reader:
     def slots(self) -> Slots:
         """Return what was found."""
         self._close()
-        order, facts, terms = tuple(self._order), frozenset(self._facts), frozenset(self._terms)
-        words = frozenset(self._words)
-        return Slots(order, facts, self._signs, terms, self._asks, self._hedged, self._denials, self._parts, words)
+        return Slots(
+            order=tuple(self._order),
+            facts=frozenset(self._facts),
+            terms=frozenset(self._terms),
+            asks=self._asks,
+            denials=self._denials,
+            parts=self._parts,
+            words=frozenset(self._words),
+            text=self._text,
+        )
 
     def _begin(self) -> None:
         self._parts += self._broken
         self._broken = False
 
-    def _take(self, word: str, sort: str, value: str) -> None:
-        self._words.append(word)
-        if word in _CONDITIONS:
+    def _take(self, word: "_Word") -> None:
+        """Take a word that does something to its clause, or is a fact."""
+        text = word.text
+        if text in _CONDITIONS:
             self._close()
-        if word in _BREAKS:
+        if text in _BREAKS:
             self._parts += 1
-            if self._has_verb and not (word == "or" and (self._negated or self._forward)):
+            if self._has_verb and not (text == "or" and (self._negated or self._forward)):
                 self._close()
                 return
-        if sort in _FACTS:
-            self._facts.append(Fact(sort, value))
-            self._order.append((sort, value))
-        elif sort == _DENIAL:
-            self._deny(word)
+        if word.part is _Part.FACT:
+            self._facts.append(Fact(*word.entry))
+            self._order.append(word.entry)
+        elif word.part is _Part.DENIAL:
+            self._deny(text)
         else:
-            self._order.append((sort, value))
-            self._clause.append((word, self._forward))
-            self._has_verb = self._has_verb or word in _VERBS or word in _CLAUSES or word.endswith("ed")
+            self._order.append(word.entry)
+            self._clause.append((text, self._forward))
+            self._has_verb = self._has_verb or word.part is _Part.VERB
 
     def _deny(self, word: str) -> None:
         self._order.append((WORD, "not"))
@@ -149,13 +176,12 @@ class _Reader:
 
     def _close(self) -> None:
         """End a clause: what it denies is all of it, or what follows."""
-        senses = [sense_of(word) for word, _ in self._clause]
-        if self._negated or self._forward or any(sense.turns for sense in senses):
+        if self._negated or self._forward or self._turned:
             self._denials += 1
-            self._take_denied(senses)
+            self._take_denied([sense_of(word) for word, _ in self._clause])
         else:
-            self._terms.update(Term(sense.concept, sense.affirms) for sense in senses)
-        self._clause, self._has_verb, self._negated, self._forward = [], False, False, False
+            self._terms.update([_term_of(word) for word, _ in self._clause])
+        self._clause, self._has_verb, self._negated, self._forward, self._turned = [], False, False, False, False
 
     def _take_denied(self, senses: Sequence[Sense]) -> None:
         """Take the words of a clause in which something is denied, each with its sign."""
@@ -201,12 +227,53 @@ _DENIAL: Final = "denial"
 _FACTS: Final = frozenset({"answer", "person", "name"})  # what a word can be
 
 
+class _Part(Enum):
+    """What a word does where it stands."""
+
+    PLAIN = auto()  #: it means what it means
+    VERB = auto()  #: besides, its clause can end at a comma
+    BREAK = auto()  #: besides, it may end a clause
+    DENIAL = auto()
+    FACT = auto()
+
+
+class _Word(NamedTuple):
+    """A word in lower case, what it does, and its sort and value."""
+
+    text: str
+    part: _Part
+    entry: tuple[str, str]
+    turns: bool
+
+
 @lru_cache(maxsize=8_192)  # most words of an assistant are the same few hundred
-def _read_word(spoken: str) -> tuple[tuple[str, str, str], ...]:
-    """Return the words of a word, contractions taken apart: each in lower case, its sort, and its value."""
+def _read_word(spoken: str) -> tuple[_Word, ...]:
+    """Return the words of a word, contractions taken apart."""
     parts = _parts_of(spoken)
     capitals = (spoken[0].isupper(), *(False for _ in parts[1:]))
-    return tuple((word, *_sorted(word, capital=capital)) for word, capital in zip(parts, capitals, strict=True))
+    entries = [(word, _sorted(word, capital=capital)) for word, capital in zip(parts, capitals, strict=True)]
+    return tuple(_word_of(word, entry) for word, entry in entries)
+
+
+def _word_of(word: str, entry: tuple[str, str]) -> _Word:
+    part = _part_of(word, entry[0])
+    return _Word(word, part, entry, part not in (_Part.FACT, _Part.DENIAL) and bool(sense_of(word).turns))
+
+
+def _part_of(word: str, sort: str) -> _Part:
+    if sort in _FACTS:
+        return _Part.FACT
+    if sort == _DENIAL:
+        return _Part.DENIAL
+    if word in _VERBS or word in _CLAUSES or word.endswith("ed"):
+        return _Part.VERB
+    return _Part.BREAK if word in _BREAKS else _Part.PLAIN
+
+
+@lru_cache(maxsize=8_192)
+def _term_of(word: str) -> Term:
+    sense = sense_of(word)
+    return Term(sense.concept, sense.affirms)
 
 
 def _sorted(word: str, *, capital: bool) -> tuple[str, str]:

@@ -31,11 +31,19 @@ _COUNTING: Final = frozenset({*CARDINALS, *ORDINALS})
 _TELLING_TIME: Final = frozenset(
     ("past", "quarter", "half", "o'clock", "morning", "afternoon", "evening", "night", "am", "pm", "m")
 )
-_PLACES: Final = {  # of the phrases that have a word
-    word: [place for place, (words, _, _) in enumerate(PHRASES) if word in words]
-    for words, _, _ in PHRASES
-    for word in words
-}
+
+
+def _places() -> dict[str, list[tuple[int, frozenset[str]]]]:
+    """Return for a word the phrases that it may belong to, each with the words that must be there too."""
+    places: dict[str, list[tuple[int, frozenset[str]]]] = {}
+    for place, (needed, _, _) in enumerate(PHRASES):
+        for words in needed:
+            longest = max(sorted(words), key=len)  # short words are everywhere
+            places.setdefault(longest, []).append((place, words))
+    return places
+
+
+_PLACES: Final = _places()
 
 
 def written(text: str) -> str:
@@ -53,7 +61,9 @@ def written(text: str) -> str:
             if not words.isdisjoint(telling):
                 text = pattern.sub(spelled, text)
     text = _THE.sub("", text)
-    for place in sorted({place for word in words if word in _PLACES for place in _PLACES[word]}):
+    for place in sorted(
+        {place for word in _PLACES.keys() & words for place, all_of in _PLACES[word] if all_of <= words}
+    ):
         _, pattern, said = PHRASES[place]
         changed = pattern.sub(said, text)
         text = text if changed == text else " ".join(changed.split())
