@@ -7,10 +7,13 @@ from typing import NoReturn
 import typer
 
 from console.commands import (
+    audit,
+    complaint,
     config,
     demo,
     drill,
     gate,
+    group,
     groups,
     health,
     migrate,
@@ -20,6 +23,7 @@ from console.commands import (
     rules,
     run,
     status,
+    steer,
     worker,
 )
 
@@ -38,11 +42,15 @@ for module in (
     status,
     report,
     groups,
+    group,
     parked,
     rules,
     drill,
     gate,
+    steer,
     rollback,
+    complaint,
+    audit,
     health,
     migrate,
     config,

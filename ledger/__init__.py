@@ -1,9 +1,13 @@
 """What was found, kept: positions of lanes, tallies, divergences and their groups, committed exactly once."""
 
 from ledger.accounts import LaneAccount
+from ledger.audit import Checked, Entry
+from ledger.complaints import ComplaintError, ComplaintState, Filed, KeptComplaint
 from ledger.engine import FencedError, LedgerError, LedgerSchemaError, LedgerUnreachableError, database_url
 from ledger.facts import (
     COUNTED,
+    MISSED_SERVED,
+    SUPERSEDED,
     CallsKey,
     Failure,
     Finding,
@@ -26,6 +30,9 @@ from ledger.parked import Choice, NotParkedError, Parked, ParkedState, Retry
 from ledger.reading import Reading
 from ledger.rejudging import Place, Preview, Rejudged
 from ledger.retention import Retained
+from ledger.reviews import Choice as ReviewChoice
+from ledger.reviews import Review, ReviewError, undecided
+from ledger.rollouts import Approval, Evaluation, MovedOnError, Opened, Paused, PausedError, RolloutError, Stand
 from ledger.rules import (
     PICKED_UP_S,
     Changed,
@@ -39,25 +46,37 @@ from ledger.rules import (
 from ledger.ruling import apply
 from ledger.senders import Seen, Sent
 from ledger.standings import UNVERIFIED, Opening, Standing, everyone_of
+from ledger.steering import GATE, Steering
 from ledger.trends import Tendency, Trend
 
 __all__ = [
     "COUNTED",
+    "GATE",
+    "MISSED_SERVED",
     "PICKED_UP_S",
+    "SUPERSEDED",
     "UNVERIFIED",
+    "Approval",
     "CallsKey",
     "Changed",
+    "Checked",
     "Choice",
     "Comparison",
+    "ComplaintError",
+    "ComplaintState",
     "CriticalRuleError",
     "Draft",
     "DuplicateRuleError",
+    "Entry",
+    "Evaluation",
     "Failure",
     "FencedError",
     "Field",
+    "Filed",
     "Finding",
     "Group",
     "Hold",
+    "KeptComplaint",
     "KeptDifference",
     "KeptSample",
     "LaneAccount",
@@ -69,8 +88,10 @@ __all__ = [
     "Listed",
     "Loss",
     "Measure",
+    "MovedOnError",
     "Noise",
     "NotParkedError",
+    "Opened",
     "Opening",
     "OperationSums",
     "Outcome",
@@ -78,6 +99,8 @@ __all__ = [
     "PairedRuns",
     "Parked",
     "ParkedState",
+    "Paused",
+    "PausedError",
     "Place",
     "Position",
     "Preview",
@@ -85,12 +108,18 @@ __all__ = [
     "Rejudged",
     "Retained",
     "Retry",
+    "Review",
+    "ReviewChoice",
+    "ReviewError",
+    "RolloutError",
     "RuleError",
     "Sample",
     "Seen",
     "Sent",
     "Settling",
+    "Stand",
     "Standing",
+    "Steering",
     "Tendency",
     "Trend",
     "UnknownRuleError",
@@ -98,4 +127,5 @@ __all__ = [
     "apply",
     "database_url",
     "everyone_of",
+    "undecided",
 ]

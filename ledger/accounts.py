@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, RowMapping, bindparam, func, insert, select, update
 
-from ledger.facts import FUNNEL, CallsKey, LaneCommit, Outcome, Position
+from ledger.facts import FUNNEL, MISSED_SERVED, CallsKey, LaneCommit, Outcome, Position
 from ledger.models import FunnelRow, LaneRow, LossRow, ReasonRow, SenderRow, StandingRow, TallyRow
 from ledger.senders import Seen, Sent, count_key, grown
 from ledger.standings import everyone_of
@@ -19,7 +19,8 @@ from ledger.upsert import add_new, add_up, put
 
 NOBODY: Final = -1  # the cluster of what is lost: nobody knows whose calls those were
 LOST: Final = "gone with Redis"
-_NAMES: Final = (*FUNNEL, "done", "lost")
+_COUNTED: Final = frozenset({*FUNNEL, MISSED_SERVED})
+_NAMES: Final = (*sorted(_COUNTED), "done", "lost")
 # built once: every commit asks, and whoever takes a lane
 _SEEN: Final = select(SenderRow.producer, SenderRow.read, SenderRow.missing).where(
     SenderRow.lane == bindparam("lane_asked")
@@ -180,7 +181,7 @@ def _rows(lane: int, grew: Iterable[Mapping[str, int]], done: Mapping[CallsKey, 
     for counts in grew:
         for name, count in counts.items():
             key = count_key(name)
-            if key and key[2] in FUNNEL:
+            if key and key[2] in _COUNTED:
                 rows[key[0], key[1]][key[2]] += count
     for calls, count in done.items():
         rows[calls]["done"] += count

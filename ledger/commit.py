@@ -76,6 +76,7 @@ def _record(
     add_new(connection, ParkedRow, [_parked(lane, finding) for lane, finding in kept if not finding.unparks])
     add_new(connection, ParkedRow, [_parked_again(taken, finding) for _, finding in kept if finding.unparks])
     paired.write(connection, [pair for commit in commits for pair in commit.pairs])
+    paired.write_live(connection, findings)
     standings = [(commit.lane, standing) for commit in commits for standing in commit.standings]
     put(connection, StandingRow, [_standing(lane, standing) for lane, standing in standings])
 

@@ -21,7 +21,7 @@ def open_next(connection: Connection, **changes: Any) -> int:
     """
     last = open_epoch(connection)
     row = connection.execute(select(EpochRow).where(EpochRow.epoch == last)).mappings().one()
-    same = {name: row[name] for name in ("share", "build", "rules_version")}
+    same = {name: row[name] for name in ("share", "build", "rules_version", "policy", "flags")}
     connection.execute(update(EpochRow).where(EpochRow.closed_at.is_(None)).values(closed_at=func.now()))
     connection.execute(insert(EpochRow).values(epoch=last + 1, **{**same, **changes}))
     return last + 1

@@ -55,8 +55,10 @@ class Loss(StrEnum):
     CAPTURED = "captured"  #: in its lane
 
 
+SUPERSEDED: Final = "superseded"  #: why a call is excluded that is not held against the limit of the excluded
 #: every counter of the funnel
 FUNNEL: Final = ("eligible", *map(str, Loss))
+MISSED_SERVED: Final = "missed_served"  #: beside it: of the calls that were lost before, those enhanced was to answer
 #: operation and epoch
 CallsKey = tuple[str, int]
 #: from bad to harmless, as groups are listed
@@ -121,6 +123,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     failure: Failure | None = None  #: how it failed, where it did
     exposure: str = "shadow"
     enhanced_returned: bool = False
+    live_us: tuple[int, int] = (0, 0)  #: how long legacy and enhanced took live, of what is no read; 0: not asked
     replayed_us: int = 0  #: when the side that did not answer live was replayed, on Redis's clock; of writes 0
     differences: tuple[KeptDifference, ...] = ()
     payload: bytes | None = None  #: the capture itself, where it is parked
@@ -205,6 +208,7 @@ class OperationSums:
     funnel: Counter[str] = field(default_factory=Counter)
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)  #: of the failed: how
+    missed_served: int = 0  #: calls that enhanced was to answer, and that were lost before they were captured
     excluded_returned: int = 0
     diverged_critical: int = 0  #: of the diverged, those with a critical difference
 

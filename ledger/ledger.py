@@ -17,6 +17,7 @@ from ledger.models import FunnelRow, LaneRow, SenderRow, StandingRow
 from ledger.reading import Reading
 from ledger.senders import Sent
 from ledger.standings import Standing
+from ledger.steering import Steering
 from ledger.texts import storable
 from ledger.upsert import add_new
 
@@ -65,10 +66,16 @@ class Ledger:
         self._committing = self._engine.execution_options(short=True)
         # SQLite has one writer at a time: threads of a process queue here rather than in its busy loop
         self._writing = threading.Lock()
+        self.rollout = Steering(self._transaction, self._connected)
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
         with self._writing, answering(self._engine), self._committing.begin() as connection, self._undisturbed():
+            yield connection
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        with answering(self._engine), self._reading.connect() as connection:
             yield connection
 
     def migrate(self) -> str:
@@ -94,14 +101,14 @@ class Ledger:
 
     def fence(self, lane: int) -> int:
         """Return how often a lane was taken over; 0 for one that never was."""
-        with answering(self._engine), self._reading.connect() as connection:
+        with self._connected() as connection:
             return connection.scalar(select(LaneRow.fence).where(LaneRow.lane == lane)) or 0
 
     def standings(self, digests: Collection[str]) -> dict[str, Standing]:
         """Return where users stand, by digest; who was never given a standing is left out."""
         wanted = sorted(digests)
         pages = [wanted[start : start + PAGE] for start in range(0, len(wanted), PAGE)]
-        with answering(self._engine), self._reading.connect() as connection:
+        with self._connected() as connection:
             queries = [select(*_STANDING).where(StandingRow.user_digest.in_(page)) for page in pages]
             rows = [row for query in queries for row in connection.execute(query)]
         return {row.user_digest: _standing(*row) for row in rows}
@@ -151,22 +158,22 @@ class Ledger:
 
     def retrying(self) -> list[int]:
         """Return the lanes with parked captures that are to be replayed again."""
-        with answering(self._engine), self._reading.connect() as connection:
+        with self._connected() as connection:
             return list(connection.scalars(select(LaneRow.lane).where(LaneRow.retrying > 0).order_by(LaneRow.lane)))
 
     def retries(self, lane: int, limit: int) -> list[parked.Retry]:
         """Return up to so many parked captures of a lane that are to be replayed again, in the order of their calls."""
-        with answering(self._engine), self._reading.connect() as connection:
+        with self._connected() as connection:
             return parked.retries(connection, lane, limit)
 
     def rules(self) -> RuleSet:
         """Return the rules in force."""
-        with answering(self._engine), self._reading.connect() as connection:
+        with self._connected() as connection:
             return rulebook.in_force(connection)
 
     def preview(self, operation: str, path: str, kind: str) -> rejudging.Preview:
         """Return what a rule would hide of what is kept."""
-        with answering(self._engine), self._reading.connect() as connection:
+        with self._connected() as connection:
             return rejudging.preview(connection, Rule(id=rulebook.NOT_MADE, operation=operation, path=path, kind=kind))
 
     def add_rule(self, draft: rulebook.Draft) -> rulebook.Changed:
@@ -182,7 +189,7 @@ class Ledger:
 
     def expire_rules(self) -> rulebook.Changed | None:
         """End the rules whose time is over and open another epoch; None where there are none."""
-        with answering(self._engine), self._reading.connect() as connection:
+        with self._connected() as connection:
             if not rulebook.expired(connection):
                 return None
         with self._transaction() as connection:
@@ -208,13 +215,13 @@ class Ledger:
         """Return by lane how many captures are not done and not lost."""
         query = select(FunnelRow.lane, func.sum(FunnelRow.captured - FunnelRow.done - FunnelRow.lost))
         query = query.where(FunnelRow.captured != FunnelRow.done + FunnelRow.lost).group_by(FunnelRow.lane)
-        with answering(self._engine), self._reading.connect() as connection:
+        with self._connected() as connection:
             return {lane: int(count) for lane, count in connection.execute(query)}
 
     @contextmanager
     def reading(self) -> Iterator[Reading]:
         """Open a snapshot: all that is read through it is from one moment."""
-        with answering(self._engine), self._reading.connect() as connection:
+        with self._connected() as connection:
             yield Reading(connection)
 
 

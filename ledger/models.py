@@ -27,6 +27,11 @@ class EpochRow(Base):
     share: Mapped[int]
     build: Mapped[str] = mapped_column(String(200), default="")
     rules_version: Mapped[int] = mapped_column(default=0)
+    # by the database, for tables of an earlier revision get their first epoch too
+    policy: Mapped[str] = mapped_column(String(64), server_default="")  #: its digest; empty before the first evaluation
+    opened_by: Mapped[str] = mapped_column(String(200), server_default="")
+    why: Mapped[str] = mapped_column(String(500), server_default="")
+    flags: Mapped[int] = mapped_column(server_default="-1")  #: the version of the flags that it was opened by; -1: none
     opened_at: Mapped[datetime] = mapped_column(server_default=func.now())
     closed_at: Mapped[datetime | None]
 
@@ -58,6 +63,7 @@ class Outcomes:
     inconclusive: Mapped[int] = mapped_column(default=0)
     excluded: Mapped[int] = mapped_column(default=0)
     excluded_returned: Mapped[int] = mapped_column(default=0)
+    excluded_superseded: Mapped[int] = mapped_column(default=0)
     parked: Mapped[int] = mapped_column(default=0)
     expired: Mapped[int] = mapped_column(default=0)
     discarded: Mapped[int] = mapped_column(default=0)
@@ -109,12 +115,14 @@ class UserRow(Base):
     __tablename__ = "epoch_users"
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     user_digest: Mapped[str] = mapped_column(String(16), primary_key=True)
+    bucket: Mapped[int | None]  #: of 100,000; None: kept before this was
 
 
 class FunnelRow(Base):
     """Where eligible calls ended before they were captured, summed over their senders, and what came of the captured.
 
-    `done` counts those that ended in any way but lost, `lost` those that are gone with Redis.
+    `done` counts those that ended in any way but lost, `lost` those that are gone with Redis. `missed_served`: of those
+    that ended before they were captured, and were wanted, how many enhanced was to answer.
     """
 
     __tablename__ = "funnel"
@@ -127,6 +135,7 @@ class FunnelRow(Base):
     oversize: Mapped[int] = mapped_column(default=0)
     shed: Mapped[int] = mapped_column(default=0)
     publish_failed: Mapped[int] = mapped_column(default=0)
+    missed_served: Mapped[int] = mapped_column(default=0)
     captured: Mapped[int] = mapped_column(default=0)
     done: Mapped[int] = mapped_column(default=0)
     lost: Mapped[int] = mapped_column(default=0)

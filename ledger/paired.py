@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from ledger.facts import GRAVITY
+from ledger.facts import GRAVITY, Finding
 from ledger.models import LatencyRow, NoiseRow, PairRow
-from ledger.pairs import Field, Measure, PairedRuns, Unpaired
+from ledger.pairs import Field, Measure, PairedRuns, Unpaired, latency_bin
 from ledger.texts import graver, storable
 from ledger.upsert import Statement, add_up, insert_into
 
@@ -86,6 +86,18 @@ def _binned(pairs: Iterable[PairedRuns]) -> list[dict[str, Any]]:
         {**dict(zip(_KEY, key, strict=True)), "measure": measure, "bin": place, "count": count}
         for (key, measure, place), count in bins.items()
     ]
+
+
+def write_live(connection: Connection, findings: Iterable[Finding]) -> None:
+    """Count how long live writes and generate calls took, by side; part of a commit."""
+    bins = Counter(
+        (storable(found.operation, 200), found.epoch, found.exposure, str(measure), latency_bin(us))
+        for found in findings
+        for measure, us in zip((Measure.LIVE_LEGACY, Measure.LIVE_ENHANCED), found.live_us, strict=True)
+        if us
+    )
+    names = (*_KEY, "measure", "bin")
+    add_up(connection, LatencyRow, [{**dict(zip(names, key, strict=True)), "count": n} for key, n in bins.items()])
 
 
 def _fields(pairs: Iterable[PairedRuns]) -> list[dict[str, Any]]:

@@ -40,8 +40,8 @@ class Measure(StrEnum):
     LEGACY = "legacy"  #: of a pair, in µs
     ENHANCED = "enhanced"  #: of a pair, in µs
     WAIT = "wait"  #: from the end of the call to its pair, in µs
-    LIVE_LEGACY = "live_legacy"  #: of calls that both sides were asked live, in µs
-    LIVE_ENHANCED = "live_enhanced"
+    LIVE_LEGACY = "live_legacy"  #: of live writes and generate calls, in µs
+    LIVE_ENHANCED = "live_enhanced"  #: the same; failures among them as slow as can be
 
 
 class Field(msgspec.Struct, frozen=True):

@@ -3,16 +3,28 @@
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, bindparam, case, func, select
 
 from comparators import RuleSet
-from ledger import paired
+from ledger import complaints, paired, reviews
 from ledger import rules as rulebook
 from ledger.accounts import NOBODY, LaneAccount, of_lanes
 from ledger.base import Instant
-from ledger.facts import COUNTED, FUNNEL, GRAVITY, Failure, Group, KeptSample, OperationSums, Outcome, Position
+from ledger.complaints import KeptComplaint
+from ledger.facts import (
+    COUNTED,
+    FUNNEL,
+    GRAVITY,
+    MISSED_SERVED,
+    Failure,
+    Group,
+    KeptSample,
+    OperationSums,
+    Outcome,
+    Position,
+)
 from ledger.models import (
     EpochRow,
     FunnelRow,
@@ -29,7 +41,19 @@ from ledger.paired import PairSums
 from ledger.pairs import Measure
 from ledger.parked import Choice, Parked, ParkedState, listed, totals
 from ledger.review_models import GroupRow, GroupUserRow, SampleRow
+from ledger.reviews import Review
+from ledger.rollouts import RolloutReading
 from ledger.trends import Trend, trends
+
+# what the gate asks of a cluster, built once: there are many, and it is asked every minute
+_OF_CLUSTER: Final = (
+    *("operation", "exposure", "cluster"),
+    *map(str, COUNTED),
+    *("excluded_returned", "excluded_superseded", "diverged_critical"),
+)
+_CLUSTERS: Final = select(*(getattr(TallyRow, name) for name in _OF_CLUSTER)).where(
+    TallyRow.epoch == bindparam("epoch"), TallyRow.cluster != NOBODY
+)
 
 
 class Reading:
@@ -37,12 +61,14 @@ class Reading:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.rollout = RolloutReading(connection)
 
     def sums(self, epoch: int | None = None) -> dict[str, OperationSums]:
         """Return funnel and outcomes of every operation, over one epoch or all."""
         sums: defaultdict[str, OperationSums] = defaultdict(OperationSums)
-        for row in self._summed(FunnelRow, FUNNEL, epoch):
+        for row in self._summed(FunnelRow, (*FUNNEL, MISSED_SERVED), epoch):
             sums[row["operation"]].funnel = Counter({name: int(row[name]) for name in FUNNEL})
+            sums[row["operation"]].missed_served = int(row[MISSED_SERVED])
         failed = {str(failure): f"failed_{failure}" for failure in Failure}
         for row in self._summed(
             TallyRow, (*map(str, COUNTED), "excluded_returned", "diverged_critical", *failed.values()), epoch
@@ -141,13 +167,23 @@ class Reading:
     def clusters(self, epoch: int) -> dict[str, list[dict[str, Any]]]:
         """Return, for each operation, its outcomes by exposure and cluster of users; what is lost is of none."""
         clusters: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-        query = select(*TallyRow.__table__.c).where(TallyRow.epoch == epoch, TallyRow.cluster != NOBODY)
-        found = self._connection.execute(query)
-        names = tuple(found.keys())
-        for row in found:  # many, and a mapping of each takes as long as to read it
-            cluster = dict(zip(names, row, strict=True))
+        # many rows, and a mapping of each takes as long as to read it
+        for row in self._connection.execute(_CLUSTERS, {"epoch": epoch}):
+            cluster = dict(zip(_OF_CLUSTER, row, strict=True))
             clusters[cluster["operation"]].append(cluster)
         return clusters
+
+    def funnels(self, epoch: int) -> dict[str, Counter[str]]:
+        """Return the funnel of every operation of an epoch, `missed_served` beside it."""
+        names = (*FUNNEL, MISSED_SERVED)
+        rows = self._summed(FunnelRow, names, epoch)
+        return {row["operation"]: Counter({name: int(row[name]) for name in names}) for row in rows}
+
+    def lost(self, epoch: int) -> dict[str, int]:
+        """Return how many captures of every operation of an epoch are lost, and nobody knows whose."""
+        query = select(TallyRow.operation, func.sum(TallyRow.lost)).group_by(TallyRow.operation)
+        rows = self._connection.execute(query.where(TallyRow.epoch == epoch, TallyRow.cluster == NOBODY))
+        return {operation: int(lost) for operation, lost in rows}
 
     def epoch(self) -> EpochRow:
         """Return the epoch that is open."""
@@ -178,13 +214,33 @@ class Reading:
         """Return how many users an epoch saw."""
         return self._scalar(select(func.count()).select_from(UserRow).where(UserRow.epoch == epoch))
 
-    def since(self, epoch: int, minute: int) -> dict[str, Counter[str]]:
-        """Return the outcomes of every operation's calls of an epoch made from a minute on, counted since 1970."""
+    def users_below(self, epoch: int, bucket: int) -> tuple[int, int]:
+        """Return how many users of an epoch are in a rollout bucket below this one, and of how many that is known."""
+        inside = func.sum(case((UserRow.bucket < bucket, 1), else_=0))
+        query = select(inside, func.count(UserRow.bucket)).where(UserRow.epoch == epoch)
+        below, known = self._connection.execute(query).one()
+        return int(below or 0), int(known)
+
+    def since(self, epoch: int, minute: int) -> dict[tuple[str, str], Counter[str]]:
+        """Return, by operation and exposure, the outcomes of an epoch's calls made from a minute on, since 1970."""
         names = (*map(str, COUNTED), "excluded_returned")
-        columns = [func.sum(getattr(MinuteRow, name)).label(name) for name in names]
-        query = select(MinuteRow.operation, *columns).where(MinuteRow.epoch == epoch, MinuteRow.minute >= minute)
-        rows = self._connection.execute(query.group_by(MinuteRow.operation)).mappings()
-        return {row["operation"]: Counter({name: int(row[name]) for name in names}) for row in rows}
+        columns = [func.sum(getattr(MinuteRow, name)) for name in names]
+        keys = (MinuteRow.operation, MinuteRow.exposure)
+        query = select(*keys, *columns).where(MinuteRow.epoch == epoch, MinuteRow.minute >= minute)
+        rows = self._connection.execute(query.group_by(*keys))
+        return {(row[0], row[1]): Counter(dict(zip(names, map(int, row[2:]), strict=True))) for row in rows}
+
+    def reviews(self) -> dict[str, Review]:
+        """Return the latest decision on each group that people have decided of."""
+        return reviews.reviews(self._connection)
+
+    def complaints(self, *, decided: bool = False) -> list[KeptComplaint]:
+        """Return complaints, the latest first: those that are open, or all."""
+        return complaints.listed(self._connection, decided=decided)
+
+    def open_complaints(self) -> int:
+        """Return how many complaints nobody has decided."""
+        return complaints.count_open(self._connection)
 
     def hours(self, epoch: int) -> int:
         """Return how many distinct hours of an epoch hold calls."""

@@ -10,8 +10,8 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from comparators import Severity
-from gnomon.hashing import cluster_of, user_digest
-from ledger.facts import COUNTED, CallsKey, Failure, Finding, Outcome
+from gnomon.hashing import bucket_of, cluster_of, user_digest
+from ledger.facts import COUNTED, SUPERSEDED, CallsKey, Failure, Finding, Outcome
 from ledger.texts import storable
 
 _MINUTE_US: Final = 60_000_000
@@ -29,7 +29,11 @@ def failed_as(failure: Failure) -> str:
     return f"failed_{failure}"
 
 
-_COUNTERS: Final = (*map(str, COUNTED), "excluded_returned", "diverged_critical", *map(failed_as, Failure))
+_COUNTERS: Final = (
+    *map(str, COUNTED),
+    *("excluded_returned", "excluded_superseded", "diverged_critical"),
+    *map(failed_as, Failure),
+)
 
 
 class _Kind(NamedTuple):
@@ -69,8 +73,9 @@ class _Kind(NamedTuple):
     @property
     def counters(self) -> tuple[str, ...]:
         """The columns that count it."""
-        if self.outcome is Outcome.EXCLUDED and self.returned:
-            return (self.outcome, "excluded_returned")
+        if self.outcome is Outcome.EXCLUDED:
+            apart = ("excluded_superseded",) if self.reason == SUPERSEDED else ()
+            return (self.outcome, "excluded_returned", *apart) if self.returned else (self.outcome, *apart)
         if self.critical:
             return (self.outcome, "diverged_critical")
         if self.outcome is Outcome.FAILED:
@@ -132,8 +137,10 @@ class Sums:
 
     def users(self) -> list[dict[str, Any]]:
         """Return the distinct users of each epoch."""
-        distinct = {(kind.epoch, user_digest(kind.user)) for kind in self.kinds}
-        return [{"epoch": epoch, "user_digest": digest} for epoch, digest in distinct]
+        distinct = {(kind.epoch, kind.user) for kind in self.kinds}
+        return [
+            {"epoch": epoch, "user_digest": user_digest(user), "bucket": bucket_of(user)} for epoch, user in distinct
+        ]
 
 
 def place_of(finding: Finding) -> Mapping[str, Any]:

@@ -169,6 +169,7 @@ class OperationEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     `critical`: of the diverged calls, those with a critical difference.
     `repeats`: pairs in which legacy's two runs were compared with each other, `noisy` of them diverged, though not
     critically; `excused` of those at most, in fields in which enhanced's run differed from legacy's as often.
+    `missed`: calls of this exposure that were wanted and not captured; None: all that the funnel says were not.
     `window`: the hour under way, in which harm shows that all the calls before it would hide for long.
     """
 
@@ -188,6 +189,7 @@ class OperationEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     repeats: int = 0
     noisy: int = 0
     excused: int = 0
+    missed: int | None = None
     window: Window = Window()
     clusters: tuple[ClusterEvidence, ...] = ()
 
@@ -201,6 +203,11 @@ class OperationEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         """The counts of both tests over all users."""
         pairs = (self.wins, self.losses)
         return ClusterEvidence.of(-1, self.outcomes, self.excluded_returned, critical=self.critical, pairs=pairs)
+
+    @property
+    def missing(self) -> int:
+        """The calls that were wanted and not captured."""
+        return self.funnel.wanted - self.funnel.captured if self.missed is None else self.missed
 
     @property
     def pairs(self) -> int:
@@ -217,9 +224,14 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """All the evidence of one epoch at one moment.
 
     `share`: of the users, 0 to 1, that the flags in force let enhanced answer.
+    `attempt`: which stay at this stage it is, from 1; each later one has less risk left to spend.
     `age_s`: how long the epoch has lasted on the database's clock, paused time left out.
+    `paused`: who let the rollout rest, and why; empty where nobody did.
+    `rolled_back`: why, where the rollout was rolled back and no person has resumed it.
+    `clean`: looks in a row, this one left out, without a reason to hold; None where the rollout does not hold.
     `hours_with_data`: distinct clock hours with eligible traffic.
     `distinct_users`: users with at least one capture in the epoch, over both exposures.
+    `users_placed`: of these, those whose rollout bucket is known; `users_inside` of them are inside the stage's share.
     `lag_s`: how old the oldest pending capture is; 0.0 with none pending.
     `complaint_feed_age_s`: since the complaint feed last said it was alive; None where there is no feed.
     `required`: the names of the operations that must be proven; without them the others prove nothing.
@@ -227,9 +239,15 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     epoch: Epoch
     share: float
+    attempt: int = 1
     age_s: float
+    paused: str = ""
+    rolled_back: str = ""
+    clean: int | None = None
     hours_with_data: int
     distinct_users: int
+    users_inside: int = 0
+    users_placed: int = 0
     lag_s: float
     open_complaints: int
     complaint_feed_age_s: float | None

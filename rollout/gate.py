@@ -24,6 +24,7 @@ _SHOWN_PROBLEMS: Final = 3  # one broken counter makes many; the first few say w
 
 def decide(evidence: Evidence, policy: Policy) -> Decision:
     """Return what the evidence allows under the policy, with every criterion it follows from."""
+    policy = policy.at(evidence.attempt)
     examination = examine(evidence)
     sound = examination.sound
     criteria = (
@@ -62,7 +63,11 @@ def _soundness(found: tuple[str, ...]) -> Criterion:
 
 
 def _epoch_criteria(evidence: Evidence, policy: Policy) -> Iterator[Criterion]:
-    for criterion in (limits.dwell, limits.hours_with_data, limits.users, limits.lag, limits.complaints):
+    yield limits.paused(evidence)
+    yield limits.rolled_back(evidence)
+    yield limits.settled(evidence, policy)
+    epoch = (limits.dwell, limits.hours_with_data, limits.users, limits.sample_ratio, limits.lag, limits.complaints)
+    for criterion in epoch:
         yield criterion(evidence, policy)
 
 

@@ -5,6 +5,7 @@ from rollout.claims import percent
 from rollout.decision import Criterion, Standing
 from rollout.evidence import Evidence, Exposure, OperationEvidence
 from rollout.policy import Policy
+from rollout.statistics import log_e_mismatch, rejects
 
 
 def dwell(evidence: Evidence, policy: Policy) -> Criterion:
@@ -35,6 +36,54 @@ def lag(evidence: Evidence, policy: Policy) -> Criterion:
         observed=evidence.lag_s,
         threshold=policy.lag_s,
         n=sum(row.outcomes.pending for row in evidence.operations),
+    )
+
+
+def paused(evidence: Evidence) -> Criterion:
+    """Return whether nobody lets the rollout rest."""
+    if not evidence.paused:
+        return Criterion(name="paused", standing=Standing.PASSED, why="nobody has paused the rollout")
+    return Criterion(name="paused", standing=Standing.BROKEN, why=f"paused by {evidence.paused}")
+
+
+def rolled_back(evidence: Evidence) -> Criterion:
+    """Return whether the candidate was not rolled back; a person ends that by resuming."""
+    if not evidence.rolled_back:
+        return Criterion(name="rolled_back", standing=Standing.PASSED, why="this candidate was not rolled back")
+    why = f"rolled back ({evidence.rolled_back}); gnomon resume begins again"
+    return Criterion(name="rolled_back", standing=Standing.BROKEN, why=why)
+
+
+def settled(evidence: Evidence, policy: Policy) -> Criterion:
+    """Return whether the rollout, once it held, has given no reason to for several looks in a row."""
+    clean, needed = evidence.clean, policy.clean_looks
+    if clean is None or clean + 1 >= needed:
+        return Criterion(name="settled", standing=Standing.PASSED, why="no hold has to wear off", threshold=needed)
+    why = f"it held until lately: this is clean look {clean + 1} of {needed} before it goes on"
+    return Criterion(name="settled", standing=Standing.BROKEN, why=why, observed=clean + 1, threshold=needed)
+
+
+def sample_ratio(evidence: Evidence, policy: Policy) -> Criterion:
+    """Return whether as many users are inside as the stage's share says: fewer or more, and they went missing.
+
+    Users who are inside and not ready yet are inside: that they are answered by legacy meanwhile loses nobody.
+    """
+    name, inside, placed = "sample_ratio", evidence.users_inside, evidence.users_placed
+    if not 0 < evidence.share < 1:
+        return _not_applicable(name, "nobody is told apart by share at this stage")
+    if not placed:
+        return _unmeasured(name, "no user was seen yet", evidence.share, 0)
+    log_e = log_e_mismatch(inside, placed, evidence.share)
+    mismatch = rejects(log_e, policy.alpha_ratio)
+    said = f"{inside:,} of {placed:,} users are inside, {percent(inside / placed)}"
+    expected = f"{percent(evidence.share)} {'is out of the question' if mismatch else 'is possible'}"
+    return Criterion(
+        name=name,
+        standing=Standing.BROKEN if mismatch else Standing.PASSED,
+        why=f"{said}; {expected}",
+        observed=inside / placed,
+        threshold=evidence.share,
+        n=placed,
     )
 
 
@@ -86,7 +135,8 @@ def served_calls(operation: str, rows: tuple[OperationEvidence, ...], evidence: 
 def coverage(row: OperationEvidence, policy: Policy) -> Criterion:
     """Return whether nearly all calls that should have been captured were."""
     name = f"coverage:{row.operation}:{row.exposure}"
-    wanted, captured = row.funnel.wanted, row.funnel.captured
+    captured = row.funnel.captured
+    wanted = captured + row.missing
     if not wanted:
         why = f"not enough evidence: {row.label}: no call was to be captured yet"
         return Criterion(name=name, standing=Standing.OPEN, why=why, threshold=policy.coverage, n=0)

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from comparators import Severity
 from ledger import Measure, PairSums
-from ledger.pairs import NO_RATIO, ratio_above, ratio_middle
+from ledger.pairs import NO_RATIO, latency_middle, ratio_above, ratio_middle
 from rollout.policy import Policy
 from rollout.statistics import log_e_above, rejects
 
 TAIL: Final = 0.95  # the share of reads that the tail leaves out
+FEWEST: Final = 20  # calls of either side; of fewer the 95th percentile is the slowest
 
 
 def paired_evidence(sums: PairSums, policy: Policy) -> dict[str, Any]:
@@ -50,6 +51,24 @@ def upper_bound(bins: Mapping[int, int], share: float, policy: Policy) -> float 
     least = bisect_left(below, True, key=proven)  # the more lie below, the more is proven
     bound = ratio_above(places[least]) if least < len(places) else inf
     return bound if bound < inf else None
+
+
+def live_ratio(sums: PairSums) -> float | None:
+    """Return the ratio of live latencies at the 95th percentile, enhanced over legacy; None from too few calls.
+
+    Bins are 5 % wide, so it is right to that. A failure counts as slow as can be.
+    """
+    enhanced, legacy = (sums.histograms[side] for side in (Measure.LIVE_ENHANCED, Measure.LIVE_LEGACY))
+    if min(enhanced.total(), legacy.total()) < FEWEST:
+        return None
+    return latency_middle(quantile(enhanced, TAIL)) / latency_middle(quantile(legacy, TAIL))
+
+
+def quantile(bins: Mapping[int, int], share: float) -> int:
+    """Return the bin that holds a quantile of what was counted, and something was."""
+    places = sorted(bins)
+    below = list(accumulate(bins[place] for place in places))
+    return places[bisect_left(below, share * below[-1])]
 
 
 def gain(bins: Mapping[int, int]) -> float | None:

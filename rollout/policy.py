@@ -6,7 +6,7 @@ in the gate, and nowhere else.
 
 from datetime import date
 from itertools import pairwise
-from math import isfinite
+from math import isfinite, pi
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -55,6 +55,8 @@ _RANGES: Final[dict[str, _Range]] = {
     "deadline_h": _HOURS,
     "alpha": _Range(0, 0.5, closed=False),
     "alpha_harm": _Range(0, 0.5, closed=False),
+    "alpha_ratio": _Range(0, 0.5, closed=False),
+    "clean_looks": _Range(0, 1_000),
     "t_opt": _Range(100, 1e12),
 }
 
@@ -114,6 +116,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     deadline_h: float = 336.0  #: after 14 days without a decision, more of the same will not bring one
     alpha: float = 0.05  #: the risk of a wrong pass, per criterion
     alpha_harm: float = 0.01  #: the risk of a wrong rollback, over all tests for harm
+    alpha_ratio: float = 0.001  #: the risk of holding for a sample ratio that is sound
+    clean_looks: int = 3  #: looks in a row without a reason to hold, before it holds no longer
     t_opt: float = 1000.0  #: the number of calls at which the tests are tightest
     stages: tuple[int, ...] = tuple(Stage)  #: the shares that a rollout climbs, in percent
     operations: dict[str, dict[str, float]] = {}
@@ -130,6 +134,15 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Return the limits that hold for one operation."""
         own = self.operations.get(operation)
         return msgspec.structs.replace(self, operations={}, **own) if own else self
+
+    def at(self, attempt: int) -> "Policy":
+        """Return the policy of a later attempt at one stage: attempt r has 6/(π² r²) of the risk of a wrong pass left.
+
+        So trying again until it passes does not pay: all attempts after the first spend less than 0.4 of it together.
+        """
+        if attempt <= 1:
+            return self
+        return msgspec.structs.replace(self, alpha=self.alpha * 6 / (pi * attempt) ** 2)
 
     def waiver(self, operation: str, criterion: str) -> Waiver | None:
         """Return the waiver of one criterion of one operation, if there is one."""

@@ -33,7 +33,8 @@ class Examination:
 
 def examine(evidence: Evidence) -> Examination:
     """Look for contradictions in the evidence as a whole and in each of its rows."""
-    whole = (*_epoch_problems(evidence), *_number_problems(evidence), *_roster_problems(evidence))
+    kinds = (_epoch_problems, _number_problems, _standing_problems, _roster_problems)
+    whole = tuple(problem for problems in kinds for problem in problems(evidence))
     by_row = [(row, tuple(_row_problems(row))) for row in evidence.operations]
     within = tuple(problem for _, problems in by_row for problem in problems)
     sound = tuple(row for row, problems in by_row if not problems)
@@ -62,9 +63,18 @@ def _number_problems(evidence: Evidence) -> Iterator[str]:
     for name, seconds in times.items():
         if seconds is not None and not (isfinite(seconds) and seconds >= 0):
             yield f"{name} is {seconds}: a clock went backwards or was not read"
-    for name in ("hours_with_data", "distinct_users", "open_complaints"):
+    for name in ("hours_with_data", "distinct_users", "users_inside", "users_placed", "open_complaints"):
         if not _is_count(getattr(evidence, name)):
             yield f"{name} is {getattr(evidence, name)}, which is no count"
+
+
+def _standing_problems(evidence: Evidence) -> Iterator[str]:
+    if evidence.attempt < 1:
+        yield f"attempt is {evidence.attempt}, and the first is 1"
+    if evidence.clean is not None and not _is_count(evidence.clean):
+        yield f"clean is {evidence.clean}, which is no count"
+    if not evidence.users_inside <= evidence.users_placed <= evidence.distinct_users:
+        yield f"more users are placed, or inside, than the {evidence.distinct_users:,} there are"
 
 
 def _roster_problems(evidence: Evidence) -> Iterator[str]:
@@ -91,6 +101,8 @@ def _counter_problems(row: OperationEvidence) -> Iterator[str]:
     for name, count in counters.items():
         if not _is_count(count):
             yield f"{name} is {count}, which is no count"
+    if not _is_count(row.missing):
+        yield f"missed is {row.missing}, which is no count"
     if row.p95_ratio is not None and not (isfinite(row.p95_ratio) and row.p95_ratio >= 0):
         yield f"p95_ratio is {row.p95_ratio}, which is no ratio"
     if row.gain is not None and not (isfinite(row.gain) and row.gain <= 1):

@@ -37,13 +37,15 @@ class Stage(IntEnum):
 class Epoch(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One uninterrupted stay at a stage with one enhanced build and one rule set.
 
-    `number` is what captures carry; `build` names the enhanced build and `rule_set` the version of the rules in force.
-    Times are on the database's clock; `closed_at` is None while the epoch lasts.
+    `number` is what captures carry; `build` names the enhanced build, `rule_set` the version of the rules in force, and
+    `policy` is the digest of the policy that it is under: empty before the first evaluation. Times are on the
+    database's clock; `closed_at` is None while the epoch lasts.
     """
 
     number: int
     stage: Stage
     build: str
     rule_set: str
+    policy: str = ""
     opened_at: datetime
     closed_at: datetime | None = None

@@ -37,6 +37,7 @@ beat_scheduler = "worker.beat:SteadyScheduler"
 beat_schedule = {
     "sweep": {"task": "gnomon.sweep", "schedule": every(2.0), "options": _AGAIN_SOON},
     "retain": {"task": "gnomon.retain", "schedule": every(600.0), "options": _AGAIN_SOON},
+    "evaluate": {"task": "gnomon.evaluate", "schedule": every(_settings.evaluate_s), "options": _AGAIN_SOON},
     "ready": {"task": "gnomon.ready", "schedule": every(1.0), "options": _AGAIN_SOON},
 }
 beat_max_loop_interval = 2

@@ -23,7 +23,7 @@ from gnomon.serving import System
 from gnomon.sides import raised_of
 from gnomon.wire import Capture, Phase
 from gnomon.wire import Kind as CallKind
-from ledger import Failure, Finding, KeptDifference, Opening, Outcome
+from ledger import SUPERSEDED, Failure, Finding, KeptDifference, Opening, Outcome
 from worker import coroutines
 from worker.expiry import TOO_OLD, is_expired
 from worker.failures import ANSWER_BYTES, failure_in, failure_of
@@ -42,6 +42,7 @@ RETRIES_S: Final = (0.01, 0.05, 0.2)  # a write's waits: a locked row or a lost 
 LATE_LEGACY: Final = "legacy: no answer in time"
 NO_VERDICT: Final = "comparator: no verdict in time"
 COMPARED: Final = (Outcome.MATCH, Outcome.IGNORED, Outcome.DIVERGED, Outcome.INCONCLUSIVE)
+_FOR_EVER_US: Final = 1_000_000_000  # beyond what any histogram tells apart
 _READY: Final = frozenset({dict, list, str, int, float, bool, type(None)})  # never awaited: asked first, it is cheaper
 _UNANSWERED: Final = (Failure.TIMEOUT, Failure.REFUSED)
 _LIVE_REASONS: Final = {"TimeLimitError": "timeout", "InvalidResultError": "invalid"}
@@ -338,7 +339,7 @@ def superseded(finding: Finding) -> Finding:
     """Return the finding of a replay that came too late to be compared; one that enhanced raised on has failed."""
     if finding.outcome not in COMPARED:
         return finding
-    return msgspec.structs.replace(finding, outcome=Outcome.EXCLUDED, reason="superseded", differences=())
+    return msgspec.structs.replace(finding, outcome=Outcome.EXCLUDED, reason=SUPERSEDED, differences=())
 
 
 def _since_ms(started: float) -> float:
@@ -398,8 +399,24 @@ def _found(capture: Capture, outcome: Outcome, reason: str = "", **more: Any) ->
         outcome=outcome,
         reason=reason,
         exposure="served" if _served(capture) else "shadow",
+        live_us=_live_us(capture),
         **more,
     )
+
+
+def _live_us(capture: Capture) -> tuple[int, int]:
+    """Return how long both sides took live; a failure is as slow as can be, for failing fast is no speed.
+
+    Reads are timed in pairs. What was recorded elsewhere says nothing of the systems as they are.
+    """
+    if capture.kind is CallKind.READ or capture.recorded:
+        return 0, 0
+    legacy, enhanced = capture.legacy, capture.enhanced
+    answered = legacy is not msgspec.UNSET and legacy.raised is msgspec.UNSET
+    before = max(legacy.duration_us, 1) if answered else 0  # type: ignore[union-attr]  # it answered
+    if enhanced is msgspec.UNSET:
+        return before, 0
+    return before, max(enhanced.duration_us, 1) if enhanced.raised is msgspec.UNSET else _FOR_EVER_US
 
 
 def _served(capture: Capture) -> bool:

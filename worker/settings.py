@@ -65,6 +65,10 @@ class WorkerSettings(BaseSettings):
     policy: Path | None = Field(
         None, description="a TOML file of what a candidate must prove: docs/gate.md; default: the migration plan's"
     )
+    evaluate_s: float = Field(60.0, ge=1, description="how often the gate looks at the evidence")
+    audit_key: SecretStr | None = Field(
+        None, description="a secret that the audit is signed with; the same for workers and whoever runs commands"
+    )
     retention_days: int = Field(
         30,
         ge=7,
@@ -104,6 +108,11 @@ class WorkerSettings(BaseSettings):
 
             read(value)  # what it needs besides its shape is checked where calls are made
         return value
+
+    @property
+    def audit_key_bytes(self) -> bytes:
+        """The audit's key; empty where there is none."""
+        return b"" if self.audit_key is None else self.audit_key.get_secret_value().encode()
 
     @property
     def broker_url(self) -> str:

@@ -5,10 +5,11 @@ import typer
 from console.ending import exiting
 from console.errors import EXIT_FINDINGS, EXIT_OK
 from console.options import Json, Live, RunName, place
-from console.output import out, print_json
+from console.output import out, plain, print_json
 from console.render import show_gate
-from rollout import State, decide
-from rollout.gathering import gather
+from console.rollouts import deployment_of
+from rollout import State
+from rollout.looking import Look, look
 
 
 def register(app: typer.Typer) -> None:
@@ -21,15 +22,19 @@ def gate(*, run: RunName = None, live: Live = False, json: Json = False) -> int:
 
     Example: gnomon gate && echo promote
     """
-    found = place(run, live=live)
-    policy = found.policy()
-    ledger = found.ledger()
-    with ledger.reading() as reading:
-        evidence = gather(reading, found.kinds(), oldest_pending=found.oldest_pending(), policy=policy)
-    decision = decide(evidence, policy)
-    ledger.close()
+    with deployment_of(place(run, live=live)) as deployment:
+        seen = look(deployment)
     if json:
-        print_json(decision.as_json())
+        print_json({**seen.decision.as_json(), "digest": seen.evidence.digest()})
     else:
-        show_gate(decision, out, everything=True)
-    return EXIT_OK if decision.state is State.ELIGIBLE else EXIT_FINDINGS
+        show_gate(seen.decision, out, everything=True)
+        _show_review(seen)
+    return EXIT_OK if seen.decision.state is State.ELIGIBLE else EXIT_FINDINGS
+
+
+def _show_review(seen: Look) -> None:
+    """Say what people have still to decide before anybody can approve."""
+    for group, why in seen.undecided:
+        out.print(f"group {group.id} ({plain(group.kind)} at {plain(group.path)}): {plain(why)}", markup=False)
+    if seen.undecided:
+        out.print("Nobody can approve before these are decided: gnomon group ID accept|bug|noise\n", markup=False)

@@ -1,6 +1,7 @@
 """`gnomon rollback`: legacy serves everybody, or one user, at once."""
 
 import contextlib
+import getpass
 import os
 from collections.abc import Iterator
 from typing import Annotated, Any, Final
@@ -13,14 +14,15 @@ from console.errors import EXIT_FINDINGS, EXIT_OK, StuckError
 from console.options import Json
 from console.output import note, print_json
 from console.producers import Acknowledgement, await_acknowledged
+from console.rollouts import said
 from gnomon.connecting import connect
-from gnomon.flags import SHARE, STALE_S, SWITCHES, StoredFlags, check_user, with_user
+from gnomon.flags import STALE_S, StoredFlags, check_user, with_user
 from gnomon.keys import Keys
-from gnomon.switchboard import change_flags, store_flags
+from gnomon.switchboard import change_flags
+from rollout.flags import roll_back
 from worker.settings import load
 
 WAIT_S: Final = 3.0  # in force everywhere within 2 s is promised
-_OFF: Final = {**dict.fromkeys(SWITCHES, False), SHARE: 0}
 
 
 def register(app: typer.Typer) -> None:
@@ -33,11 +35,16 @@ def rollback(
     user: Annotated[
         str | None, typer.Option("--user", metavar="ID", help="Take this user out alone; everybody else stays.")
     ] = None,
+    by: Annotated[
+        str | None, typer.Option("--by", metavar="NAME", help="Who decides; default: the login name.")
+    ] = None,
+    why: Annotated[str, typer.Option("--why", metavar="TEXT", help="Why; kept for good.")] = "",
     json: Json = False,
 ) -> int:
     """Switch every flag off and the share to 0, or take one user out, where the GNOMON_* variables point.
 
-    In force in every live process within 2 s; waits up to 3 s to see it. Needs neither the gate nor the database. Where
+    The gate records it when it looks next, and nothing is promoted before gnomon resume. In force in every live process
+    within 2 s; waits up to 3 s to see it. Needs neither the gate nor the database. Where
     Redis does not answer, the kill file (GNOMON_KILL_FILE) does the same on each host. Exit code 0 when in force
     everywhere, 1 when stored and a live process has not acknowledged it, 2 when it could not be stored.
 
@@ -49,7 +56,7 @@ def rollback(
     keys = Keys(settings.namespace)
     with contextlib.closing(connect(settings.redis_url.get_secret_value())) as server:
         with _or_the_kill_file():
-            stored = _store(server, keys, user)
+            stored = _store(server, keys, user, by=by, why=why)
         seen = _await(server, keys, stored.version)
     if json:
         print_json(_document(stored, user, seen))
@@ -58,9 +65,10 @@ def rollback(
     return EXIT_OK if _in_force(stored, seen) else EXIT_FINDINGS
 
 
-def _store(server: "redis.Redis", keys: Keys, user: str | None) -> StoredFlags:
+def _store(server: "redis.Redis", keys: Keys, user: str | None, *, by: str | None, why: str) -> StoredFlags:
     if user is None:
-        return store_flags(server, keys, _OFF)
+        stored, _ = roll_back(server, keys, by=said(by or getpass.getuser()), why=why or "gnomon rollback")
+        return stored
     return change_flags(server, keys, lambda stored: with_user(stored, user, enabled=False))
 
 

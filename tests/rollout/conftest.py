@@ -76,7 +76,9 @@ def evidence(*rows: OperationEvidence, stage: Stage = Stage.TENTH, **changes: An
         "operations": rows or tuple(row(name, exposure=side) for name in KINDS for side in Exposure),
         "required": tuple(dict.fromkeys(each.operation for each in rows)) or tuple(KINDS),
     }
-    return Evidence(**(facts | changes))
+    users = changes.get("distinct_users", 1_000)
+    placed = {"users_inside": max(0, users * int(stage) // 100), "users_placed": max(0, users)}
+    return Evidence(**(facts | placed | changes))
 
 
 @pytest.fixture(scope="session")

@@ -31,6 +31,10 @@ MOST_GAPS: Final = (
 Gaps = dict[tuple[int, str], int]
 
 
+MISSED_SERVED: Final = "missed_served"  #: of the calls that were not captured: those that enhanced was to answer
+BESIDE: Final = frozenset({"eligible", MISSED_SERVED})  #: counters that say nothing of where a call ended
+
+
 class CounterKey(NamedTuple):
     """One figure of the funnel: which lane's, which operation's, which epoch's."""
 

@@ -171,8 +171,10 @@ class Gnomon:
     def _breakers(self) -> dict[str, str]:
         return {name: str(self.invoker.breaker(name).state) for name in self._bindings}
 
-    def complain(self, user_id: str, text: str) -> None:
+    def complain(self, user_id: str, text: str, *, conversation_id: str | None = None) -> None:
         """Note a user's complaint about what enhanced answered; from now on legacy serves that user.
+
+        `conversation_id`: in which conversation, where that is known.
 
         Raises FlagError for a bad user id, UnreachableError where Redis does not answer: then nothing was noted.
         """
@@ -181,7 +183,8 @@ class Gnomon:
             raise UnreachableError("a complaint cannot be kept: GNOMON_REDIS_URL is not set")
         with contextlib.closing(connect(self._settings.redis_url)) as server:
             try:
-                keep_complaint(server, Keys(self._settings.namespace), user_id, text)
+                keys = Keys(self._settings.namespace)
+                keep_complaint(server, keys, user_id, text, conversation=conversation_id or "")
             except (redis.RedisError, OSError) as error:
                 raise UnreachableError(f"a complaint cannot be kept: {_name(error)}") from error
         self.tap.tally.add("complaints")

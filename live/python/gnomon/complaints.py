@@ -16,13 +16,15 @@ LONGEST_TEXT: Final = 10_000
 
 
 class Complaint(msgspec.Struct, frozen=True):
-    """What a user complained of; `epoch` says at which stage."""
+    """What a user complained of; `epoch` says at which stage, `filed_by` who wrote it down, where that was a person."""
 
     id: str
     user: str
     text: str
     at_us: int
     epoch: int
+    conversation: str = ""
+    filed_by: str = ""
 
 
 def check_complaint(user: object, text: object) -> None:
@@ -35,9 +37,11 @@ def check_complaint(user: object, text: object) -> None:
         raise FlagError("a complaint has no lone surrogates: they have no form in JSON")
 
 
-def keep_complaint(server: "redis.Redis", keys: Keys, user: str, text: str) -> Complaint:
+def keep_complaint(
+    server: "redis.Redis", keys: Keys, user: str, text: str, *, conversation: str = "", filed_by: str = ""
+) -> Complaint:
     """Keep a complaint for review, and take the user out of the rollout."""
     stored = change_flags(server, keys, lambda flags: with_user(flags, user, enabled=False))
-    complaint = Complaint(str(uuid4()), user, text, time.time_ns() // 1_000, stored.epoch)
+    complaint = Complaint(str(uuid4()), user, text, time.time_ns() // 1_000, stored.epoch, conversation, filed_by)
     server.rpush(keys.complaints, msgspec.json.encode(complaint))
     return complaint

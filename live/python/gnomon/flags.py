@@ -35,7 +35,7 @@ SWITCHES: Final[dict[str, str]] = {
 SHARE_VARIABLE: Final = "ENHANCED_ROLLOUT_PERCENTAGE"
 #: a flag that needs another one too
 _NEEDS: Final = {"enhanced_memory_enabled": "rental_memory_architecture_enabled"}
-_NEEDED: Final = {flag: tuple({flag, _NEEDS.get(flag, flag)}) for flag in SWITCHES}
+NEEDED: Final = {flag: tuple({flag, _NEEDS.get(flag, flag)}) for flag in SWITCHES}
 _PREFIXES: Final = ("GNOMON_", "REACT_APP_", "")
 
 
@@ -252,7 +252,7 @@ class FlagState:
         return bool(share) and bucket_of(user) < share / 100 * BUCKETS, Reason.SPLIT
 
     def _refused(self, flag: str, stored: StoredFlags) -> Reason | None:
-        needed = _NEEDED[flag]
+        needed = NEEDED[flag]
         if self.killed or (self._environment.killed and not self._environment.killed.isdisjoint(needed)):
             return Reason.KILLED
         if self.malformed:

@@ -155,6 +155,11 @@ class Keys:
         return f"{{gnomon:{self.namespace}}}:pressure"
 
     @property
+    def rollback(self) -> str:
+        """What the last rollback says of itself, as JSON: by whom, why, and which flags it switched off."""
+        return f"{{gnomon:{self.namespace}}}:rollback"
+
+    @property
     def complaints(self) -> str:
         """A list of users' complaints, oldest first, each one JSON document."""
         return f"{{gnomon:{self.namespace}}}:complaints"

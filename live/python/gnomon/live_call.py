@@ -59,6 +59,11 @@ class LiveCall(msgspec.Struct, eq=False, gc=False):
         self.alone = phase is Phase.SHADOW or (phase is Phase.DUAL and self.binding.kind is not Kind.WRITE)
 
     @property
+    def served(self) -> bool:
+        """Whether enhanced is to answer it; the answer to a write is legacy's."""
+        return self.phase is Phase.SERVED and self.binding.kind is not Kind.WRITE
+
+    @property
     def captured(self) -> bool:
         """Whether it goes into a lane."""
         return self.number > 0

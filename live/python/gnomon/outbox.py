@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from gnomon.buffer import CounterKey, Taken
+from gnomon.buffer import BESIDE, MISSED_SERVED, CounterKey, Taken
 from gnomon.hashing import user_digest
 from gnomon.live_call import Buffered
 from gnomon.wire import Kind, pack
@@ -164,10 +164,12 @@ class Outbox:
         lane = self._lanes[number]
         drawn = self._untaken(lane)
         for key, count in drawn.counts.items():
-            if key.counter != "eligible":
+            if key.counter != "eligible":  # which follows from the others
                 lane.counts[key._replace(counter="shed") if key.counter == "captured" else key] += count
         for item in lane.waiting:
             lane.counts[_key(number, item, "shed")] += 1
+        for item in (*drawn.items, *lane.waiting):
+            lane.counts.update(_missed(number, item))
         given_up = [*drawn.items, *lane.waiting]
         lost = [(user_digest(item.live.user), item.live.start) for item in given_up if _is_stored_write(item)]
         for digest, since in (*drawn.gaps.items(), *lost):
@@ -256,7 +258,7 @@ class Outbox:
         gaps, lane.gaps = lane.gaps, {}
         before = counts.copy()
         lines = self._lines(number, items, counts, gaps)
-        for key in [key for key in counts if key.counter != "eligible"]:
+        for key in [key for key in counts if key.counter not in BESIDE]:
             counts[key._replace(counter="eligible")] += counts[key]
         lane.drawn = _Drawn(items, counts, gaps, before)
         lane.shifted_us = lane.unsure_us = 0
@@ -284,6 +286,7 @@ class Outbox:
                 lines.append((live.user, self._line(item)))
             except Exception:  # whatever is wrong with one capture, the others go on
                 counter = "unserialisable"
+                counts.update(_missed(number, item))
                 if _misses_a_write(item):
                     digest = user_digest(live.user)
                     gaps[digest] = min(live.start, gaps.get(digest, live.start))
@@ -301,6 +304,11 @@ def _totals(lane: _Lane, counts: Counter[CounterKey]) -> dict[str, int]:
 
 def _key(lane: int, item: Buffered, counter: str) -> CounterKey:
     return CounterKey(lane, item.live.binding.name, item.live.epoch, counter)
+
+
+def _missed(lane: int, item: Buffered) -> list[CounterKey]:
+    """Return what counts a call that is not captured after all beside where it ended."""
+    return [_key(lane, item, MISSED_SERVED)] if item.live.served else []
 
 
 def _name(key: CounterKey) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Raw
 
 from gnomon.budget import HourlyBudget
-from gnomon.buffer import Buffer, CounterKey
+from gnomon.buffer import MISSED_SERVED, Buffer, CounterKey
 from gnomon.calling import current_call
 from gnomon.counting import Counting, answers
 from gnomon.flags import LONGEST_USER
@@ -353,7 +353,10 @@ class Tap(NullTap):
         return self._buffer.clock.at_us(monotonic_ns())
 
     def _lost(self, live: LiveCall, counter: str) -> None:
-        self._buffer.count(CounterKey(live.lane, live.binding.name, live.epoch, counter))
+        key = CounterKey(live.lane, live.binding.name, live.epoch, counter)
+        self._buffer.count(key)
+        if live.served and counter != "not_sampled":
+            self._buffer.count(key._replace(counter=MISSED_SERVED))
         self.tally.add(counter, "eligible")
 
     def _report(self, where: str, error: Exception) -> None:

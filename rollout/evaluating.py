@@ -1,0 +1,151 @@
+"""The gate at work: every minute it takes complaints in, looks, rolls back where there is harm, and keeps what it saw.
+
+It acts first and records after: a rollback is a change of flags in Redis, and stands whether or not the ledger can be
+told of it. What could not be recorded is found out, and recorded, by a later look.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Final, cast
+
+import msgspec
+import structlog
+
+from gnomon.complaints import Complaint
+from ledger import GATE, Evaluation, Filed, LedgerError
+from rollout.decision import Criterion, Standing, State
+from rollout.flags import RolledBack, last_rollback, roll_back, share_of
+from rollout.looking import Deployment, Look, look
+
+log = structlog.get_logger()
+
+_SETTLED: Final = "settled"  # the criterion that says how long a hold takes to wear off: no reason of its own
+
+
+def evaluate(deployment: Deployment) -> Look:
+    """Look once, and act; returns what was seen.
+
+    Raises LedgerError, redis.RedisError, FlagError, ConfigurationError.
+    """
+    take_complaints(deployment)
+    policy = deployment.policy()
+    deployment.ledger.rollout.put_under(policy.digest(), msgspec.to_builtins(policy))
+    seen = look(deployment)
+    if _was_rolled_back(seen):
+        _record(deployment, seen, _said(deployment, seen))
+        seen = look(deployment)
+    if seen.decision.state is State.ROLLBACK and not seen.stand.rolled_back:
+        _take_back(deployment, seen)
+    _keep(deployment, seen)
+    log.info("gate.evaluated", epoch=seen.opened.epoch, share=seen.opened.share, state=str(seen.decision.state))
+    return seen
+
+
+# --- harm
+
+
+def _take_back(deployment: Deployment, seen: Look) -> None:
+    """Roll back, first by the flags, then in the ledger."""
+    if deployment.server is None:
+        return
+    why = seen.decision.summary
+    _, said = roll_back(deployment.server, deployment.keys, by=GATE, why=why, barred=seen.opened.build)
+    log.warning("gate.rolled_back", epoch=seen.opened.epoch, share=seen.opened.share, build=seen.opened.build)
+    _record(deployment, seen, said)
+
+
+def _record(deployment: Deployment, seen: Look, said: RolledBack) -> None:
+    try:
+        deployment.ledger.rollout.rolled_back(
+            epoch=seen.opened.epoch,
+            by=said.by,
+            why=said.why,
+            barred=said.barred,
+            switched_off=said.switched_off,
+            body=seen.body(),
+        )
+    except LedgerError as error:  # the flags say it; the next look finds that out
+        log.error("gate.rollback_not_recorded", epoch=seen.opened.epoch, error=type(error).__name__)  # noqa: TRY400
+        raise
+
+
+def _was_rolled_back(seen: Look) -> bool:
+    """Tell whether the flags were lowered since the stage was opened, and the ledger has not heard of it.
+
+    Flags that are older than the stage are those of a promotion that is not in force yet, or of a Redis that lost them.
+    """
+    stored, opened = seen.stored, seen.opened
+    return stored is not None and share_of(stored) < opened.share and stored.version > opened.flags >= 0
+
+
+def _said(deployment: Deployment, seen: Look) -> RolledBack:
+    assert seen.stored is not None
+    found = None if deployment.server is None else last_rollback(deployment.server, deployment.keys)
+    if found is not None and found.version > seen.opened.flags:
+        return found
+    version = seen.stored.version
+    return RolledBack(version=version, by="flags", why="the share was lowered", at=datetime.now(UTC))
+
+
+# --- the history
+
+
+def _keep(deployment: Deployment, seen: Look) -> None:
+    state, before = str(seen.decision.state), seen.stand
+    found = Evaluation(
+        epoch=seen.opened.epoch,
+        share=seen.opened.share,
+        state=state,
+        clean=_clean(seen),
+        digest=seen.evidence.digest(),
+        summary=seen.decision.summary,
+    )
+    changed = (before.state, before.epoch) != (state, found.epoch)
+    hourly = before.evaluated_at is None or before.evaluated_at.hour != datetime.now(UTC).hour
+    deployment.ledger.rollout.evaluated(found, seen.body() if changed or hourly else None)
+
+
+def _clean(seen: Look) -> int | None:
+    """Return how many looks in a row gave no reason to hold, this one included; None where nothing wears off."""
+    if any(_holds(criterion) for criterion in seen.decision.criteria):
+        return 0
+    if seen.evidence.clean is None or seen.evidence.clean + 1 >= seen.policy.clean_looks:
+        return None
+    return seen.evidence.clean + 1
+
+
+def _holds(criterion: Criterion) -> bool:
+    return criterion.standing in (Standing.BROKEN, Standing.HARM) and criterion.name != _SETTLED
+
+
+# --- complaints
+
+
+def take_complaints(deployment: Deployment) -> None:
+    """Take users' complaints out of Redis into the ledger, each once; none is gone before it is kept."""
+    if deployment.server is None:
+        return
+    found = cast("list[bytes]", deployment.server.lrange(deployment.keys.complaints, 0, -1))
+    deployment.ledger.rollout.take_complaints(_filed(found))
+    for document in found:
+        deployment.server.lrem(deployment.keys.complaints, 1, cast("str", document))
+
+
+def _filed(documents: list[bytes]) -> Iterator[Filed]:
+    for document in documents:
+        try:
+            made = msgspec.json.decode(document, type=Complaint)
+        except msgspec.MsgspecError:  # whoever wrote it: somebody complained
+            name = sha256(document).hexdigest()[:36]
+            yield Filed(id=name, user="", text="a complaint that cannot be read", at=datetime.now(UTC), epoch=0)
+            continue
+        yield Filed(
+            id=made.id,
+            user=made.user,
+            text=made.text,
+            at=datetime.fromtimestamp(made.at_us / 1_000_000, UTC),
+            epoch=made.epoch,
+            conversation=made.conversation,
+            filed_by=made.filed_by,
+        )
