@@ -73,8 +73,8 @@ def sample_ratio(evidence: Evidence, policy: Policy) -> Criterion:
         return _not_applicable(name, "nobody is told apart by share at this stage")
     if not placed:
         return _unmeasured(name, "no user was seen yet", evidence.share, 0)
-    log_e = log_e_mismatch(inside, placed, evidence.share)
-    mismatch = rejects(log_e, policy.alpha_ratio)
+    sound = 0 <= inside <= placed  # else the gate has said so
+    mismatch = not sound or rejects(log_e_mismatch(inside, placed, evidence.share), policy.alpha_ratio)
     said = f"{inside:,} of {placed:,} users are inside, {percent(inside / placed)}"
     expected = f"{percent(evidence.share)} {'is out of the question' if mismatch else 'is possible'}"
     return Criterion(

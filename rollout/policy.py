@@ -30,6 +30,7 @@ class _Range(NamedTuple):
         return f"from {self.low:g} to {self.high:g}{ends}"
 
 
+_MOST_ATTEMPTS: Final = 1_000_000  # by then nothing is left
 _RATE: Final = _Range(0, 1, closed=False)
 _SHARE: Final = _Range(0, 1)
 _RATIO: Final = _Range(0.01, 100)
@@ -142,6 +143,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """
         if attempt <= 1:
             return self
+        attempt = min(attempt, _MOST_ATTEMPTS)
         return msgspec.structs.replace(self, alpha=self.alpha * 6 / (pi * attempt) ** 2)
 
     def waiver(self, operation: str, criterion: str) -> Waiver | None:

@@ -54,7 +54,8 @@ def url(request, tmp_path) -> str:
         with psycopg.connect(migrated.replace("+psycopg", "")) as connection:
             connection.execute(f"TRUNCATE {tables} RESTART IDENTITY".encode())
             connection.execute(b"DELETE FROM epochs WHERE epoch > 1")
-            connection.execute(b"UPDATE epochs SET closed_at = NULL, rules_version = 0")
+            first = "closed_at = NULL, rules_version = 0, share = 0, build = '', policy = '', why = '', flags = -1"
+            connection.execute(f"UPDATE epochs SET {first}".encode())
         return migrated
     return f"sqlite:///{shutil.copy(request.getfixturevalue('migrated_file'), tmp_path / 'ledger.sqlite3')}"
 

@@ -110,6 +110,12 @@ MISSING_OR_BROKEN = {
     "the share of the stage": {"share": 0.01},
     "a known share": {"share": nan},
     "the stage of the share": {"share": 1.0},
+    "going on": {"paused": "ann: lunch"},
+    "a candidate that was not rolled back": {"rolled_back": "harm was proven"},
+    "three clean looks": {"clean": 1},
+    "a first attempt": {"attempt": 0},
+    "all users": {"users_inside": 40},
+    "users that are there": {"users_inside": 100, "users_placed": 2_000},
 }
 
 
@@ -156,6 +162,12 @@ anything = st.fixed_dictionaries(
         "lag_s": numbers,
         "open_complaints": st.integers(),
         "complaint_feed_age_s": st.none() | numbers,
+        "attempt": st.integers(),
+        "paused": st.sampled_from(["", "ann: lunch"]),
+        "rolled_back": st.sampled_from(["", "harm"]),
+        "clean": st.none() | st.integers(),
+        "users_inside": st.integers(),
+        "users_placed": st.integers(),
         "required": st.lists(st.sampled_from(["memory.save", "memory.recent", ""])).map(tuple),
     },
 )
@@ -220,6 +232,36 @@ def test_more_failures_never_lift_a_hold_or_a_rollback(make_evidence, make_row, 
         states.append(decide(make_evidence(row, stage=Stage.SHADOW), POLICY).state)
     if states[0] in {State.HOLD, State.ROLLBACK}:
         assert BADNESS.index(states[0]) <= BADNESS.index(states[1])
+
+
+@SETTINGS
+@given(
+    changes=st.fixed_dictionaries(
+        {},
+        optional={
+            "open_complaints": st.integers(1, 5),
+            "paused": st.just("ann: lunch"),
+            "rolled_back": st.just("harm was proven"),
+            "clean": st.integers(0, 1),
+            "lag_s": st.floats(901, 1e6),
+            "complaint_feed_age_s": st.floats(901, 1e6),
+        },
+    ),
+    failed=st.sampled_from([0, 256, 2_560]),
+)
+def test_one_more_reason_never_makes_it_better(make_evidence, make_row, changes, failed):
+    """Whatever speaks against it besides, the state is as bad or worse."""
+    rows = [make_row(exposure=side, failed=failed) for side in Exposure]
+    without, with_it = (decide(make_evidence(*rows, **more), POLICY).state for more in ({}, changes))
+    assert BADNESS.index(without) <= BADNESS.index(with_it)
+
+
+def test_a_later_attempt_has_less_risk_to_spend(make_evidence, make_row):
+    """What is enough at first is not enough the second time; what is plenty is, at any time."""
+    rows = [make_row(exposure=side, calls=1_024, failed=26, groups=256) for side in Exposure]
+    assert decide(make_evidence(*rows), POLICY).state is State.ELIGIBLE
+    assert decide(make_evidence(*rows, attempt=2), POLICY).state is State.COLLECTING
+    assert decide(make_evidence(attempt=10**400), POLICY).state is State.ELIGIBLE
 
 
 def test_a_decision_is_a_pure_function(make_evidence):

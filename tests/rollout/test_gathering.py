@@ -2,15 +2,18 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from comparators import Difference, Severity
 from comparators import Kind as Way
 from gnomon import Kind
 from ledger import (
+    SUPERSEDED,
     Comparison,
     Draft,
     Field,
+    Filed,
     Finding,
     LaneCommit,
     Ledger,
@@ -18,9 +21,11 @@ from ledger import (
     PairedRuns,
     Position,
     Sent,
+    Settling,
 )
 from rollout import Policy, State, decide
 from rollout.gathering import gather
+from rollout.soundness import examine
 
 KINDS = {"memory.recent": Kind.READ}
 
@@ -135,3 +140,75 @@ def finding_at(called_at_us: int, number: int, outcome: Outcome) -> Finding:
         called_at_us=called_at_us,
         outcome=outcome,
     )
+
+
+def served(number: int, outcome: Outcome = Outcome.MATCH, **more) -> Finding:
+    return msgspec.structs.replace(finding(number, outcome), exposure="served", **more)
+
+
+def test_exposures_are_told_apart(ledger):
+    """Each with its own outcomes and clusters, both exact; what ended before its capture concerns whom it did."""
+    findings = [finding(n) for n in range(60)] + [served(n, Outcome.FAILED) for n in range(60, 100)]
+    fence, before, *_ = ledger.take(3)
+    counts = {"eligible": 120, "captured": 104, "shed": 10, "not_sampled": 6, "missed_served": 4}
+    sent = {"p": Sent(0, {f"memory.recent|1|{name}": count for name, count in counts.items()})}
+    after = Position((1, 0), (1, ""))
+    ledger.commit(LaneCommit(lane=3, fence=fence, before=before, after=after, findings=tuple(findings), sent=sent))
+    with ledger.reading() as reading:
+        evidence = gather(reading, KINDS, share=0.0)
+    shadow, answered = evidence.operations
+    assert [str(row.exposure) for row in (shadow, answered)] == ["shadow", "served"]
+    assert (shadow.outcomes.match, shadow.outcomes.pending, shadow.outcomes.failed) == (60, 4, 0)
+    assert (answered.outcomes.match, answered.outcomes.pending, answered.outcomes.failed) == (0, 0, 40)
+    assert all(row.funnel.is_exact and row.outcomes.total == row.funnel.captured for row in evidence.operations)
+    assert (shadow.missing, answered.missing) == (6, 4)
+    assert not examine(evidence).problems
+
+
+def test_what_is_lost_is_laid_to_both(ledger):
+    """By what is known of each, rounded against the served."""
+    findings = [finding(n) for n in range(75)] + [served(n) for n in range(75, 100)]
+    commit(ledger, findings, captured=110)
+    fence, before, *_ = ledger.take(3)
+    settling = Settling(now_us=1)
+    ledger.commit(LaneCommit(lane=3, fence=fence, before=before, after=before, settling=settling))
+    with ledger.reading() as reading:
+        evidence = gather(reading, KINDS)
+    assert [row.outcomes.lost for row in evidence.operations] == [7, 3]
+    assert not examine(evidence).problems
+
+
+def test_live_times_of_what_is_no_read_are_compared(ledger):
+    """At their 95th percentiles; a failure is slower than anything."""
+    kinds = {"memory.recent": Kind.WRITE}
+    commit(ledger, [served(n, live_us=(1_000, 1_100)) for n in range(40)], captured=40)
+    with ledger.reading() as reading:
+        [row] = gather(reading, kinds).operations
+    assert row.p95_ratio == pytest.approx(1.1, rel=0.06)
+    commit(ledger, [served(n, live_us=(1_000, 1_000_000_000)) for n in range(40, 44)], captured=44)
+    with ledger.reading() as reading:
+        [row] = gather(reading, kinds).operations
+    assert row.p95_ratio > 1_000
+
+
+def test_superseded_calls_are_shown_apart(ledger):
+    """They are excluded, and not held against the limit."""
+    findings = [msgspec.structs.replace(finding(n, Outcome.EXCLUDED), reason=SUPERSEDED) for n in range(5)]
+    commit(ledger, [*findings, finding(5, Outcome.EXCLUDED)], captured=6)
+    with ledger.reading() as reading:
+        [row] = gather(reading, KINDS).operations
+    assert (row.outcomes.excluded, row.excluded_apart) == (6, 5)
+
+
+def test_the_rollout_is_part_of_it(ledger):
+    """Pauses, rollbacks and complaints, as the ledger has them."""
+    ledger.rollout.put_under("p", {})
+    ledger.rollout.pause(by="ann", why="lunch")
+    ledger.rollout.take_complaints([Filed(id="k", user="ann", text="no", at=datetime.now(UTC), epoch=1)])
+    with ledger.reading() as reading:
+        evidence = gather(reading, KINDS, share=0.0)
+    assert (evidence.paused, evidence.open_complaints, evidence.epoch.policy) == ("ann: lunch", 1, "p")
+    assert 0 <= evidence.complaint_feed_age_s < 60
+    ledger.rollout.rolled_back(epoch=1, by="gate", why="harm", barred="", switched_off=(), body={})
+    with ledger.reading() as reading:
+        assert gather(reading, KINDS).rolled_back == "harm"
