@@ -116,6 +116,7 @@ class UserRow(Base):
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     user_digest: Mapped[str] = mapped_column(String(16), primary_key=True)
     bucket: Mapped[int | None]  #: of 100,000; None: kept before this was
+    __table_args__ = (Index(None, "epoch", "bucket"),)
 
 
 class FunnelRow(Base):

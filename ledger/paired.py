@@ -145,14 +145,17 @@ def _merging_noise(dialect: str) -> Statement:
 
 
 def sums(
-    connection: Connection, epoch: int | None = None, measures: Collection[Measure] = tuple(Measure)
+    connection: Connection,
+    epoch: int | None = None,
+    measures: Collection[Measure] = tuple(Measure),
+    counters: Sequence[str] = COUNTERS,
 ) -> dict[str, PairSums]:
     """Return the pairs of every operation that has any, over one epoch or all, whatever the exposure.
 
     `measures`: of which there are to be histograms; each may have some thousand bins.
     """
     found: defaultdict[str, PairSums] = defaultdict(PairSums)
-    _read_counts(connection, epoch, found)
+    _read_counts(connection, epoch, counters, found)
     _read_histograms(connection, epoch, measures, found)
     for row in _summed(
         connection, NoiseRow, ("operation", "kind", "path", "severity"), ("repeated", "compared"), epoch
@@ -161,12 +164,22 @@ def sums(
     return dict(sorted(found.items()))
 
 
-def _read_counts(connection: Connection, epoch: int | None, found: Mapping[str, PairSums]) -> None:
-    for row in _summed(connection, PairRow, ("operation",), COUNTERS, epoch):
-        found[row["operation"]].counts.update({name: row[name] for name in COUNTERS})
-    for row in _summed(connection, PairRow, ("operation", "cluster"), ("wins", "losses"), epoch):
-        if row["wins"] or row["losses"]:
-            found[row["operation"]].clusters[row["cluster"]] = (row["wins"], row["losses"])
+def _read_counts(
+    connection: Connection, epoch: int | None, counters: Sequence[str], found: Mapping[str, PairSums]
+) -> None:
+    names = tuple(dict.fromkeys(("wins", "losses", *counters)))
+    rows: defaultdict[str, list[Sequence[int]]] = defaultdict(list)
+    query = select(PairRow.operation, PairRow.cluster, *(getattr(PairRow, name) for name in names))
+    of_epoch = query if epoch is None else query.where(PairRow.epoch == epoch)
+    for operation, cluster, *counts in connection.execute(of_epoch).all():
+        rows[operation].append(counts)
+        wins, losses, *_ = counts
+        if wins or losses:
+            clusters = found[operation].clusters
+            before = clusters.get(cluster, (0, 0))
+            clusters[cluster] = (before[0] + wins, before[1] + losses)
+    for operation, counted in rows.items():
+        found[operation].counts = Counter(dict(zip(names, map(sum, zip(*counted, strict=True)), strict=True)))
 
 
 def _read_histograms(
@@ -191,5 +204,5 @@ def _summed(
     if epoch is not None:
         query = query.where(model.epoch == epoch)
     names, first = (*keys, *counters), len(keys)
-    rows = connection.execute(query)
+    rows = connection.execute(query).all()
     return [dict(zip(names, (*row[:first], *map(int, row[first:])), strict=True)) for row in rows]

@@ -1,11 +1,13 @@
 """Reads the ledger: everything asked of one `Reading` is from one moment, so that figures agree with each other."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from functools import reduce
+from operator import add
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, case, func, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from comparators import RuleSet
 from ledger import complaints, paired, reviews
@@ -45,15 +47,38 @@ from ledger.reviews import Review
 from ledger.rollouts import RolloutReading
 from ledger.trends import Trend, trends
 
-# what the gate asks of a cluster, built once: there are many, and it is asked every minute
-_OF_CLUSTER: Final = (
-    *("operation", "exposure", "cluster"),
-    *map(str, COUNTED),
-    *("excluded_returned", "excluded_superseded", "diverged_critical"),
-)
-_CLUSTERS: Final = select(*(getattr(TallyRow, name) for name in _OF_CLUSTER)).where(
-    TallyRow.epoch == bindparam("epoch"), TallyRow.cluster != NOBODY
-)
+
+class Cluster(NamedTuple):
+    """What one cluster of users came to under one exposure: the calls that enhanced answered, and those it did not."""
+
+    operation: str
+    exposure: str
+    cluster: int
+    answered: int  #: of these `diverged`, and of those `critical`
+    diverged: int
+    critical: int
+    failed: int
+    unknown: int
+    excluded_returned: int
+
+
+_UNKNOWN: Final = (TallyRow.inconclusive, TallyRow.parked, TallyRow.lost, TallyRow.expired, TallyRow.discarded)
+# built once, and added up by the database: there are many rows, and the gate asks for them every minute
+_CLUSTERS: Final = select(
+    TallyRow.operation,
+    TallyRow.exposure,
+    TallyRow.cluster,
+    (TallyRow.match + TallyRow.ignored + TallyRow.diverged),
+    TallyRow.diverged,
+    TallyRow.diverged_critical,
+    TallyRow.failed,
+    reduce(add, _UNKNOWN),
+    TallyRow.excluded_returned,
+).where(TallyRow.epoch == bindparam("epoch"), TallyRow.cluster != NOBODY)
+_BESIDE: Final = ("excluded_returned", "excluded_superseded", "diverged_critical")
+
+
+_USERS: Final = select(func.count()).select_from(UserRow)
 
 
 class Reading:
@@ -140,9 +165,17 @@ class Reading:
         rows = self._connection.execute(query.order_by(LossRow.id.desc()))
         return [(row[0], row[1], row[2], row[3]) for row in rows]
 
-    def pairs(self, epoch: int | None = None, measures: Collection[Measure] = tuple(Measure)) -> dict[str, PairSums]:
-        """Return the paired reads of every operation that has any, over one epoch or all; histograms of `measures`."""
-        return paired.sums(self._connection, epoch, measures)
+    def pairs(
+        self,
+        epoch: int | None = None,
+        measures: Collection[Measure] = tuple(Measure),
+        counters: Sequence[str] = paired.COUNTERS,
+    ) -> dict[str, PairSums]:
+        """Return the paired reads of every operation that has any, over one epoch or all.
+
+        With histograms of `measures` alone, and of all that is counted the `counters`.
+        """
+        return paired.sums(self._connection, epoch, measures, counters)
 
     def groups(self) -> list[Group]:
         """Return all groups, the gravest and largest first."""
@@ -164,14 +197,20 @@ class Reading:
         rows = self._connection.execute(query.order_by(SampleRow.called_at, SampleRow.slot)).mappings()
         return [KeptSample(**row) for row in rows]
 
-    def clusters(self, epoch: int) -> dict[str, list[dict[str, Any]]]:
+    def clusters(self, epoch: int) -> dict[str, list[Cluster]]:
         """Return, for each operation, its outcomes by exposure and cluster of users; what is lost is of none."""
-        clusters: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-        # many rows, and a mapping of each takes as long as to read it
-        for row in self._connection.execute(_CLUSTERS, {"epoch": epoch}):
-            cluster = dict(zip(_OF_CLUSTER, row, strict=True))
-            clusters[cluster["operation"]].append(cluster)
+        clusters: defaultdict[str, list[Cluster]] = defaultdict(list)
+        for row in map(Cluster._make, self._connection.execute(_CLUSTERS, {"epoch": epoch}).all()):
+            clusters[row.operation].append(row)
         return clusters
+
+    def outcomes(self, epoch: int) -> dict[tuple[str, str], Counter[str]]:
+        """Return, by operation and exposure, the outcomes of an epoch, without what is lost and nobody's."""
+        names = (*map(str, COUNTED), *_BESIDE)
+        keys = (TallyRow.operation, TallyRow.exposure)
+        query = select(*keys, *(func.sum(getattr(TallyRow, name)) for name in names)).group_by(*keys)
+        rows = self._connection.execute(query.where(TallyRow.epoch == epoch, TallyRow.cluster != NOBODY))
+        return {(row[0], row[1]): Counter(dict(zip(names, map(int, row[2:]), strict=True))) for row in rows}
 
     def funnels(self, epoch: int) -> dict[str, Counter[str]]:
         """Return the funnel of every operation of an epoch, `missed_served` beside it."""
@@ -212,14 +251,15 @@ class Reading:
 
     def distinct_users(self, epoch: int) -> int:
         """Return how many users an epoch saw."""
-        return self._scalar(select(func.count()).select_from(UserRow).where(UserRow.epoch == epoch))
+        return self._scalar(_USERS.where(UserRow.epoch == epoch))
 
-    def users_below(self, epoch: int, bucket: int) -> tuple[int, int]:
-        """Return how many users of an epoch are in a rollout bucket below this one, and of how many that is known."""
-        inside = func.sum(case((UserRow.bucket < bucket, 1), else_=0))
-        query = select(inside, func.count(UserRow.bucket)).where(UserRow.epoch == epoch)
-        below, known = self._connection.execute(query).one()
-        return int(below or 0), int(known)
+    def users_below(self, epoch: int, bucket: int) -> int:
+        """Return how many users of an epoch are in a rollout bucket below this one."""
+        return self._scalar(_USERS.where(UserRow.epoch == epoch, UserRow.bucket < bucket))
+
+    def unplaced_users(self, epoch: int) -> int:
+        """Return of how many users of an epoch the bucket is not known: they were seen before it was kept."""
+        return self._scalar(_USERS.where(UserRow.epoch == epoch, UserRow.bucket.is_(None)))
 
     def since(self, epoch: int, minute: int) -> dict[tuple[str, str], Counter[str]]:
         """Return, by operation and exposure, the outcomes of an epoch's calls made from a minute on, since 1970."""

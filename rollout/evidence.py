@@ -26,7 +26,7 @@ class Exposure(StrEnum):
     SERVED = "served"  #: enhanced answered the user
 
 
-class Funnel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Funnel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """What became of the eligible live calls before they reached a lane."""
 
     eligible: int = 0
@@ -53,7 +53,7 @@ class Funnel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.eligible - self.not_sampled
 
 
-class Outcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Outcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """What became of the captures; exactly one of the twelve each."""
 
     match: int = 0
@@ -90,7 +90,7 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return self.inconclusive + self.parked + self.lost + self.expired + self.discarded
 
 
-class ClusterEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ClusterEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, gc=False):
     """The counts of one hash group of users (0 to 255), which the design effect is estimated from.
 
     `trials` = `successes` + failed + `unknown` are the calls of the success test; `judged` are those without the

@@ -11,6 +11,7 @@ from gnomon import Kind
 from gnomon.hashing import BUCKETS
 from ledger import COUNTED, MISSED_SERVED, SUPERSEDED, Measure, PairSums, Reading
 from ledger.models import EpochRow
+from ledger.reading import Cluster
 from rollout.evidence import ClusterEvidence, Evidence, Exposure, Funnel, OperationEvidence, Outcomes, Window
 from rollout.pairing import live_ratio, paired_evidence
 from rollout.policy import Policy
@@ -19,7 +20,7 @@ from rollout.stages import Epoch, Stage
 _DEFAULT: Final = Policy()
 _HOUR_S: Final = 3600
 _SETTLED: Final = tuple(name for name in Outcomes.__struct_fields__ if name != "pending")
-_BESIDE: Final = ("excluded_returned", f"excluded_{SUPERSEDED}", "diverged_critical")
+_COUNTERS: Final = ("wins", "losses", "ties", "repeated", "noisy")
 _MEASURES: Final = (Measure.RATIO, Measure.LIVE_LEGACY, Measure.LIVE_ENHANCED)
 
 
@@ -46,7 +47,7 @@ def gather(
     gathered = _Gathered(reading, row, now, kinds, policy)
     pending = any(gathered.pending(name) for name in gathered.funnels)
     waiting_since = (oldest_pending or row.opened_at) if pending else now
-    inside, known = reading.users_below(row.epoch, row.share * BUCKETS // 100)
+    users = reading.distinct_users(row.epoch)
     return Evidence(
         epoch=_epoch(row),
         share=(row.share if share is None else share) / 100,
@@ -56,9 +57,9 @@ def gather(
         rolled_back=(row.why or "no reason was given") if stand.rolled_back else "",
         clean=stand.clean,
         hours_with_data=reading.hours(row.epoch),
-        distinct_users=reading.distinct_users(row.epoch),
-        users_inside=inside,
-        users_placed=known,
+        distinct_users=users,
+        users_inside=reading.users_below(row.epoch, row.share * BUCKETS // 100),
+        users_placed=users - reading.unplaced_users(row.epoch),
         lag_s=max(0.0, (now - waiting_since).total_seconds()),
         open_complaints=reading.open_complaints(),
         complaint_feed_age_s=_age_s(stand.complaints_read_at, now),
@@ -76,7 +77,7 @@ class _Tally:
     """What one operation came to under one exposure."""
 
     sums: Counter[str]
-    clusters: list[dict[str, Any]]
+    clusters: list[Cluster]
 
     @property
     def settled(self) -> int:
@@ -95,8 +96,8 @@ class _Gathered:
         self._clusters = reading.clusters(row.epoch)
         for name in sorted(self._clusters.keys() - self.funnels.keys()):
             self.funnels[name] = Counter()  # what nobody has told of yet is not exact, and the gate says so
-        self._lost = reading.lost(row.epoch)
-        pairs, rules = reading.pairs(row.epoch, _MEASURES), reading.in_force()
+        self._outcomes, self._lost = reading.outcomes(row.epoch), reading.lost(row.epoch)
+        pairs, rules = reading.pairs(row.epoch, _MEASURES, _COUNTERS), reading.in_force()
         self._pairs = {name: _without_allowed(pairs.get(name, PairSums()), rules) for name in self.funnels}
         hour, opened = (int(moment.timestamp()) // _HOUR_S for moment in (now, row.opened_at))
         self._hour = max(1, hour - opened + 1)  # the database's clock may have been set back to before the epoch
@@ -104,10 +105,10 @@ class _Gathered:
         self._tallies = {name: self._tally(name) for name in self.funnels}
 
     def _tally(self, name: str) -> dict[Exposure, _Tally]:
-        by: defaultdict[Exposure, list[dict[str, Any]]] = defaultdict(list)
+        by: defaultdict[str, list[Cluster]] = defaultdict(list)
         for cluster in self._clusters.get(name, ()):
-            by[Exposure(cluster["exposure"])].append(cluster)
-        found = {exposure: _Tally(_summed(rows), rows) for exposure, rows in by.items()}
+            by[cluster.exposure].append(cluster)
+        found = {Exposure(each): _Tally(self._outcomes[name, each], rows) for each, rows in by.items()}
         _share_out(found, self._lost.get(name, 0))
         return found or {Exposure.SHADOW: _Tally(Counter(), [])}
 
@@ -166,11 +167,6 @@ def _shadow_first(item: tuple[Exposure, _Tally]) -> bool:
     return item[0] is Exposure.SERVED
 
 
-def _summed(rows: Sequence[Mapping[str, Any]]) -> Counter[str]:
-    names = (*map(str, COUNTED), *_BESIDE)
-    return Counter({name: sum(row[name] for row in rows) for name in names})
-
-
 def _share_out(tallies: dict[Exposure, _Tally], lost: int) -> None:
     """Lay what is lost to the exposures by what is known of each, in favour of neither: rounded against the served."""
     if not lost:
@@ -207,15 +203,22 @@ def _epoch(row: EpochRow) -> Epoch:
     )
 
 
-def _clusters(rows: Sequence[Mapping[str, Any]], pairs: Mapping[int, tuple[int, int]]) -> Iterator[ClusterEvidence]:
+def _clusters(rows: Sequence[Cluster], pairs: Mapping[int, tuple[int, int]]) -> Iterator[ClusterEvidence]:
     """Yield clusters, with pairs where they are told of; there are pairs of users without a call of this exposure."""
     for row in rows:
-        yield ClusterEvidence.of(
-            row["cluster"],
-            Outcomes(**{field: row[field] for field in _SETTLED}),
-            row["excluded_returned"],
-            critical=row["diverged_critical"],
-            pairs=pairs.get(row["cluster"], (0, 0)),
+        wins, losses = pairs.get(row.cluster, (0, 0))
+        judged = row.answered + row.failed + row.unknown
+        yield ClusterEvidence(
+            cluster=row.cluster,
+            successes=row.answered + row.excluded_returned,
+            trials=judged + row.excluded_returned,
+            divergent=row.diverged,
+            judged=judged,
+            unknown=row.unknown,
+            critical=row.critical,
+            wins=wins,
+            losses=losses,
         )
-    for cluster in sorted(pairs.keys() - {row["cluster"] for row in rows}):
-        yield ClusterEvidence.of(cluster, Outcomes(), pairs=pairs[cluster])
+    for cluster in sorted(pairs.keys() - {row.cluster for row in rows}):
+        wins, losses = pairs[cluster]
+        yield ClusterEvidence(cluster=cluster, wins=wins, losses=losses)

@@ -1,11 +1,15 @@
 """Limits: the criteria of the gate that compare a figure with a number, without a test behind it."""
 
+from typing import Final
+
 from gnomon import Kind
 from rollout.claims import percent
 from rollout.decision import Criterion, Standing
 from rollout.evidence import Evidence, Exposure, OperationEvidence
 from rollout.policy import Policy
 from rollout.statistics import log_e_mismatch, rejects
+
+_MOST: Final = 2**53  # users that a double counts exactly
 
 
 def dwell(evidence: Evidence, policy: Policy) -> Criterion:
@@ -73,8 +77,9 @@ def sample_ratio(evidence: Evidence, policy: Policy) -> Criterion:
         return _not_applicable(name, "nobody is told apart by share at this stage")
     if not placed:
         return _unmeasured(name, "no user was seen yet", evidence.share, 0)
-    sound = 0 <= inside <= placed  # else the gate has said so
-    mismatch = not sound or rejects(log_e_mismatch(inside, placed, evidence.share), policy.alpha_ratio)
+    if not 0 <= inside <= placed <= _MOST:
+        return Criterion(name=name, standing=Standing.BROKEN, why=f"{inside:,} of {placed:,} users cannot be inside")
+    mismatch = rejects(log_e_mismatch(inside, placed, evidence.share), policy.alpha_ratio)
     said = f"{inside:,} of {placed:,} users are inside, {percent(inside / placed)}"
     expected = f"{percent(evidence.share)} {'is out of the question' if mismatch else 'is possible'}"
     return Criterion(

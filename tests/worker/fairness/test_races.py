@@ -81,7 +81,7 @@ def test_no_race_is_taken_for_a_divergence(
     assert {reason for _, reason in found.reasons} <= {"concurrent", "superseded"}
     assert found.gaps == {}
     with ledger.reading() as reading:
-        exposures = {row["exposure"] for row in reading.clusters(1)["note.list"]}
+        exposures = {row.exposure for row in reading.clusters(1)["note.list"]}
     assert ("served" in exposures) is (name == "served")
     assert Counter(found.reasons)["excluded", "concurrent"] > 0
 

@@ -62,7 +62,7 @@ def test_a_served_read_is_compared_with_what_legacy_answers(notes, make_drain, s
     assert found.funnel["captured"] == 0  # the tape does not count, and nothing else was captured
     assert notes.replays == []
     with ledger.reading() as reading:
-        assert {row["exposure"] for row in reading.clusters(1)["note.list"]} == {"served"}
+        assert {row.exposure for row in reading.clusters(1)["note.list"]} == {"served"}
 
 
 # --- superseded
@@ -281,7 +281,7 @@ def test_a_fallback_is_judged_by_what_both_sides_did(notes, make_drain, sums, le
     assert (found.outcomes, found.reasons) == (Counter(failed=1), {("failed", "timeout"): 1})
     assert notes.replays == []
     with ledger.reading() as reading:
-        assert {row["exposure"] for row in reading.clusters(1)["note.list"]} == {"served"}
+        assert {row.exposure for row in reading.clusters(1)["note.list"]} == {"served"}
 
 
 def test_a_replayed_write_lifts_the_exception_it_caused(notes, make_drain, tape, server, keys, gave):
