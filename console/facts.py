@@ -51,6 +51,8 @@ def facts(picture: Picture) -> Iterator[Fact]:
         yield from _of_flags(picture.in_redis)
         yield _readiness(picture.in_redis.readiness)
         yield from _of_calls(picture.in_redis)
+    if picture.in_ledger:
+        yield from _gate(picture.in_ledger)
     if sums:
         yield _captured(sums)
     yield from _waiting(picture, sums)
@@ -139,6 +141,20 @@ def _trouble(metrics: Mapping[str, Any], complaints: int) -> Fact:
         f"complaints {complaints:,}",
     )
     return Fact("errors", parts, WARNING if metrics["errors"] or metrics["fallbacks"] or complaints else "")
+
+
+_STYLES: Final = {"hold": WARNING, "inconclusive": WARNING, "rollback": ALARM}
+_LATE_S: Final = 300.0  # it looks every minute
+
+
+def _gate(found: InLedger) -> Iterator[Fact]:
+    """Say what the gate made of its last look, and how long ago that was; that it collects is no news."""
+    stand, ago = found.stand, found.evaluated_s
+    if ago is None or (stand.state == "collecting" and ago <= _LATE_S and not found.complaints):
+        return
+    parts = [stand.state, *(["rolled back"] if stand.rolled_back else []), f"looked {age(max(0.0, ago))} ago"]
+    parts += [counted(found.complaints, "open complaint")] if found.complaints else []
+    yield Fact("gate", tuple(parts), ALARM if ago > _LATE_S else _STYLES.get(stand.state, ""))
 
 
 def _kinds(total: int, kinds: Mapping[str, int]) -> str:

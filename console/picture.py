@@ -21,7 +21,7 @@ from gnomon.keys import Keys
 from gnomon.lane_figures import NO_LANES, LaneFigures, read_lanes
 from gnomon.metrics import read_metrics, summary
 from gnomon.switchboard import read_flags
-from ledger import Ledger, LedgerError, Outcome, PairSums, Position
+from ledger import Ledger, LedgerError, Outcome, PairSums, Position, Stand
 from worker.arbiter import status
 from worker.lanes import LaneStore
 from worker.reconciliation import Reconciliation, reconcile
@@ -81,6 +81,9 @@ class InLedger:
     retrying: int = 0  #: of those, how many are to be replayed again
     reconciliation: Reconciliation | None = None  #: None: Redis does not answer
     pairs: dict[str, PairSums] = field(default_factory=dict)  #: reads made of both systems, by operation
+    stand: Stand = Stand()  #: where the gate has left the rollout
+    complaints: int = 0  #: that nobody has decided
+    evaluated_s: float | None = None  #: since the gate last looked; None: it never has
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +100,14 @@ class Picture:
 
     def as_json(self) -> dict[str, Any]:
         """Return all of it; what is not known is null."""
-        return {**_sums(self.in_ledger), **_queue(self), **_live_side(self.in_redis), **self._balance()}
+        return {
+            **_sums(self.in_ledger),
+            **_queue(self),
+            **_live_side(self.in_redis),
+            **self._balance(),
+            "complaints": self._complaints(),
+            "gate": _gate(self.in_ledger),
+        }
 
     @property
     def alerts(self) -> list[str]:
@@ -107,6 +117,11 @@ class Picture:
             f"{count:,} calls of live process {name} were counted and not sent" for name, count in self.unsent.items()
         ]
         return [*known.sums.imbalance, *_off(known.reconciliation), *gone] if known else []
+
+    def _complaints(self) -> int | None:
+        """Return how many nobody has decided: those that wait in Redis, and those in the ledger."""
+        known = [found.complaints for found in (self.in_redis, self.in_ledger) if found is not None]
+        return sum(known) if self.in_redis is not None else None
 
     def _balance(self) -> dict[str, Any]:
         found = self.in_ledger.reconciliation if self.in_ledger else None
@@ -205,6 +220,7 @@ def _asked_ledger(found: Place, *, fold: bool) -> tuple[str, InLedger | None]:
                 losses = sum(captures for _, _, captures, _ in reading.losses())
                 pairs = reading.pairs()
                 lanes, parked, retrying = reading.positions(), reading.why_parked(), reading.retrying()
+                stand, complaints, now = reading.rollout.standing(), reading.open_complaints(), reading.now()
             return OK, InLedger(
                 sums=sums,
                 lanes=lanes,
@@ -213,6 +229,9 @@ def _asked_ledger(found: Place, *, fold: bool) -> tuple[str, InLedger | None]:
                 retrying=retrying,
                 reconciliation=reconciliation,
                 pairs=pairs,
+                stand=stand,
+                complaints=complaints,
+                evaluated_s=None if stand.evaluated_at is None else (now - stand.evaluated_at).total_seconds(),
             )
     except LedgerError as error:
         return str(error), None
@@ -265,6 +284,19 @@ def _queue(picture: Picture) -> dict[str, Any]:
             "oldest_s": found.oldest_s if found else None,
             **(lanes_as_json(found.lanes) if found else dict.fromkeys(lanes_as_json(NO_LANES))),
         },
+    }
+
+
+def _gate(found: InLedger | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    stand = found.stand
+    return {
+        "state": stand.state or None,
+        "summary": stand.summary or None,
+        "evaluated_s_ago": found.evaluated_s,
+        "rolled_back": stand.rolled_back,
+        "open_complaints": found.complaints,
     }
 
 

@@ -17,6 +17,7 @@ from ledger import partitions
 from ledger.base import Instant
 from ledger.models import DivergenceRow, MinuteRow
 from ledger.review_models import GroupMemberRow, SampleRow
+from ledger.rollout_models import EvaluationRow
 
 log = structlog.get_logger()
 
@@ -69,7 +70,7 @@ class _Partitioned:
             found = [each for table in partitions.TABLES for each in partitions.existing(connection, table)]
         self._made = sum(self._alone(partitions.make, each) for each in wanted)
         self._dropped = sum(self._alone(partitions.drop, each) for each in found if each.is_over(cutoff))
-        deleted = _delete_samples(self._engine, cutoff)
+        deleted = _delete_samples(self._engine, cutoff) + _delete_evaluations(self._engine, cutoff)
         left = [each for each in found if not each.is_over(cutoff) and (each.before or each.day is None)]
         return Retained(self._made, self._dropped, deleted + sum(self._empty(each, cutoff) for each in left))
 
@@ -103,7 +104,7 @@ def _delete_whole(engine: Engine, cutoff: date) -> int:
     since = datetime.combine(cutoff, time(), UTC)
     minute = int(since.timestamp()) // 60
     deleted = _in_chunks(engine, lambda connection: _delete_divergences(connection, since))
-    deleted += _delete_samples(engine, cutoff)
+    deleted += _delete_samples(engine, cutoff) + _delete_evaluations(engine, cutoff)
     rowid = literal_column("rowid", Integer)
     old = select(rowid).select_from(MinuteRow).where(MinuteRow.minute < minute).limit(CHUNK)
     return deleted + _in_chunks(
@@ -124,6 +125,16 @@ def _delete_samples(engine: Engine, cutoff: date) -> int:
     since = datetime.combine(cutoff, time(), UTC)
     with engine.begin() as connection:
         return _count(connection.execute(delete(SampleRow).where(SampleRow.called_at < since)))
+
+
+def _delete_evaluations(engine: Engine, cutoff: date) -> int:
+    """Delete looks of the gate that are older than a day; what they changed is in the audit, which does not end."""
+    since = datetime.combine(cutoff, time(), UTC)
+    old = select(EvaluationRow.id).where(EvaluationRow.at < since).order_by(EvaluationRow.id).limit(CHUNK)
+    return _in_chunks(
+        engine,
+        lambda connection: _count(connection.execute(delete(EvaluationRow).where(EvaluationRow.id.in_(old)))),
+    )
 
 
 def _count(result: Any) -> int:

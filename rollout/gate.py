@@ -24,11 +24,13 @@ _SHOWN_PROBLEMS: Final = 3  # one broken counter makes many; the first few say w
 
 def decide(evidence: Evidence, policy: Policy) -> Decision:
     """Return what the evidence allows under the policy, with every criterion it follows from."""
+    named = limits.policy(evidence, policy)
     policy = policy.at(evidence.attempt)
     examination = examine(evidence)
     sound = examination.sound
     criteria = (
         _soundness(examination.problems),
+        named,
         *(test(row, evidence, policy.of(row.operation)) for row in sound for test in (harm, harm_lately)),
         *_epoch_criteria(evidence, policy),
         *(

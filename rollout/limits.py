@@ -43,6 +43,17 @@ def lag(evidence: Evidence, policy: Policy) -> Criterion:
     )
 
 
+def policy(evidence: Evidence, asked: Policy) -> Criterion:
+    """Return whether the epoch has been under this policy from its beginning: another one is another epoch."""
+    under = evidence.epoch.policy
+    if not under:
+        return _not_applicable("policy", "the gate at work has not looked yet, so the epoch is under none")
+    if under == asked.digest():
+        return Criterion(name="policy", standing=Standing.PASSED, why="the epoch is under this policy")
+    why = "the epoch is under another policy; the gate opens another at its next look"
+    return Criterion(name="policy", standing=Standing.BROKEN, why=why)
+
+
 def paused(evidence: Evidence) -> Criterion:
     """Return whether nobody lets the rollout rest."""
     if not evidence.paused:

@@ -1,5 +1,5 @@
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from math import inf, nan
 
 import msgspec
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout import Exposure, Policy, Stage, State, decide
+from rollout import Epoch, Exposure, Policy, Stage, State, decide
 from rollout.gate import Decision
 from rollout.policy import WAIVABLE, Waiver
 
@@ -93,6 +93,13 @@ def test_single_enabled_users_do_not_block_stage_0(make_evidence, make_row):
     assert decide(make_evidence(*turned, stage=Stage.ALL), POLICY).state is State.ELIGIBLE
 
 
+EPOCH = {
+    "number": 3,
+    "stage": Stage.TENTH,
+    "build": "b",
+    "rule_set": "1",
+    "opened_at": datetime(2025, 3, 1, tzinfo=UTC),
+}
 MISSING_OR_BROKEN = {
     "a required operation": {"required": ("memory.save", "memory.recent", "chat.send", "memory.forget")},
     "any required operation": {"required": ()},
@@ -114,6 +121,7 @@ MISSING_OR_BROKEN = {
     "a candidate that was not rolled back": {"rolled_back": "harm was proven"},
     "three clean looks": {"clean": 1},
     "a first attempt": {"attempt": 0},
+    "the policy it began under": {"epoch": Epoch(**EPOCH, policy="another")},
     "all users": {"users_inside": 40},
     "users that are there": {"users_inside": 100, "users_placed": 2_000},
 }
