@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from ledger.facts import GRAVITY, Finding
 from ledger.models import LatencyRow, NoiseRow, PairRow
-from ledger.pairs import Field, Measure, PairedRuns, Unpaired, latency_bin
+from ledger.pairs import PAIRED, Field, Measure, PairedRuns, Unpaired, latency_bin
 from ledger.texts import graver, storable
 from ledger.upsert import Statement, add_up, insert_into
 
@@ -147,7 +147,7 @@ def _merging_noise(dialect: str) -> Statement:
 def sums(
     connection: Connection,
     epoch: int | None = None,
-    measures: Collection[Measure] = tuple(Measure),
+    measures: Collection[Measure] = PAIRED,
     counters: Sequence[str] = COUNTERS,
 ) -> dict[str, PairSums]:
     """Return the pairs of every operation that has any, over one epoch or all, whatever the exposure.

@@ -44,6 +44,10 @@ class Measure(StrEnum):
     LIVE_ENHANCED = "live_enhanced"  #: the same; failures among them as slow as can be
 
 
+#: the measures of pairs
+PAIRED: Final = tuple(each for each in Measure if each not in (Measure.LIVE_LEGACY, Measure.LIVE_ENHANCED))
+
+
 class Field(msgspec.Struct, frozen=True):
     """Where two runs differ: indices wildcarded, names of personal keys masked, and never a value."""
 

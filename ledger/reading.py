@@ -40,7 +40,7 @@ from ledger.models import (
     UserRow,
 )
 from ledger.paired import PairSums
-from ledger.pairs import Measure
+from ledger.pairs import PAIRED, Measure
 from ledger.parked import Choice, Parked, ParkedState, listed, totals
 from ledger.review_models import GroupRow, GroupUserRow, SampleRow
 from ledger.reviews import Review
@@ -168,7 +168,7 @@ class Reading:
     def pairs(
         self,
         epoch: int | None = None,
-        measures: Collection[Measure] = tuple(Measure),
+        measures: Collection[Measure] = PAIRED,
         counters: Sequence[str] = paired.COUNTERS,
     ) -> dict[str, PairSums]:
         """Return the paired reads of every operation that has any, over one epoch or all.

@@ -213,6 +213,13 @@ def put_under(connection: Connection, policy: str) -> int:
     return open_next(connection, policy=policy, opened_by="", why="another policy")
 
 
+def put_build(connection: Connection, build: str) -> int | None:
+    """Open an epoch of another build, at the same stage; returns its number, None where the build is the same."""
+    epoch = open_epoch(connection)
+    known = connection.scalar(select(EpochRow.build).where(EpochRow.epoch == epoch))
+    return None if known == build else open_next(connection, build=build, why="another build")
+
+
 def pause(connection: Connection, *, by: str, why: str) -> None:
     """Let the open epoch rest; raises PausedError where it does."""
     epoch = open_epoch(connection)

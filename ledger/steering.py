@@ -54,6 +54,15 @@ class Steering:
                 self._note(connection, GATE, "policy", epoch=epoch, policy=document, digest=policy)
             return epoch
 
+    def put_build(self, build: str) -> int | None:
+        """See that the open epoch is of a build; returns the epoch opened for it, None where it was."""
+        build = storable(build, 200)
+        with self._changing() as connection:
+            opened = rollouts.put_build(connection, build)
+            if opened is not None:
+                self._note(connection, GATE, "build", opened=opened, build=build)
+            return opened
+
     def evaluated(self, found: Evaluation, body: Body | None = None) -> None:
         """Keep an evaluation; with `body` also in the audit."""
         with self._changing() as connection:

@@ -77,7 +77,7 @@ class Decision:
     @property
     def summary(self) -> str:
         """The state and its first reason, in one line."""
-        reasons = self._reasons()
+        reasons = self.reasons
         if not reasons:
             return f"{self.state}: all criteria are met"
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
@@ -87,7 +87,9 @@ class Decision:
         """Return the decision as commands print it."""
         return {"state": self.state.value, "criteria": [criterion.as_json() for criterion in self.criteria]}
 
-    def _reasons(self) -> list[Criterion]:
+    @property
+    def reasons(self) -> list[Criterion]:
+        """The criteria that the state follows from: of those that are not met, the gravest."""
         worst = worst_standing(self.criteria)
         return [c for c in self.criteria if c.standing is worst and c.passed is not True]
 

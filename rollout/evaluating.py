@@ -31,6 +31,8 @@ def evaluate(deployment: Deployment) -> Look:
     take_complaints(deployment)
     policy = deployment.policy()
     deployment.ledger.rollout.put_under(policy.digest(), msgspec.to_builtins(policy))
+    if build := _live_build(deployment):
+        deployment.ledger.rollout.put_build(build)
     seen = look(deployment)
     if _was_rolled_back(seen):
         _record(deployment, seen, _said(deployment, seen))
@@ -40,6 +42,20 @@ def evaluate(deployment: Deployment) -> Look:
     _keep(deployment, seen)
     log.info("gate.evaluated", epoch=seen.opened.epoch, share=seen.opened.share, state=str(seen.decision.state))
     return seen
+
+
+def _live_build(deployment: Deployment) -> str | None:
+    """Return the build of enhanced that all live processes name; None while they differ, or name none."""
+    server, keys = deployment.server, deployment.keys
+    if server is None:
+        return None
+    seconds, _ = server.time()
+    alive = cast("list[bytes]", server.zrangebyscore(keys.producers, seconds * 1_000, "+inf"))
+    pipeline = server.pipeline(transaction=False)
+    for name in alive:
+        pipeline.hget(keys.producer(name.decode()), "build")
+    builds = {found.decode(errors="replace") if isinstance(found, bytes) else "" for found in pipeline.execute()}
+    return builds.pop() if len(builds) == 1 else None
 
 
 # --- harm

@@ -44,14 +44,15 @@ def gather(
     row = reading.epoch()
     now, rollout = reading.now(), reading.rollout
     paused, stand = rollout.paused(row.epoch), rollout.standing()
-    gathered = _Gathered(reading, row, now, kinds, policy)
+    attempt = rollout.attempts(row.share, row.epoch)
+    gathered = _Gathered(reading, row, now, kinds, policy.at(attempt))
     pending = any(gathered.pending(name) for name in gathered.funnels)
     waiting_since = (oldest_pending or row.opened_at) if pending else now
     users = reading.distinct_users(row.epoch)
     return Evidence(
         epoch=_epoch(row),
         share=(row.share if share is None else share) / 100,
-        attempt=rollout.attempts(row.share, row.epoch),
+        attempt=attempt,
         age_s=(now - row.opened_at).total_seconds() - paused.seconds,
         paused=f"{paused.by}: {paused.why}" if paused.since is not None else "",
         rolled_back=(row.why or "no reason was given") if stand.rolled_back else "",
@@ -123,18 +124,19 @@ class _Gathered:
         if kind is not Kind.READ:
             paired["p95_ratio"] = live_ratio(self._pairs[name])
         rows = []
-        for first, (exposure, tally) in enumerate(sorted(self._tallies[name].items(), key=_shadow_first)):
-            of_all = {**paired} if first == 0 else {"p95_ratio": paired["p95_ratio"]}
+        for place, (exposure, tally) in enumerate(sorted(self._tallies[name].items(), key=_served_last)):
+            first = place == 0
+            of_all = paired if first else {"p95_ratio": paired["p95_ratio"]}
             rows.append(
                 OperationEvidence(
                     operation=name,
                     kind=kind,
                     exposure=exposure,
-                    **self._counted(name, exposure, tally, first=first == 0),
+                    **self._counted(name, exposure, tally, first=first),
                     excluded_returned=tally.sums["excluded_returned"],
                     excluded_apart=tally.sums[f"excluded_{SUPERSEDED}"],
                     critical=tally.sums["diverged_critical"],
-                    clusters=tuple(_clusters(tally.clusters, self._pairs[name].clusters if first == 0 else {})),
+                    clusters=tuple(_clusters(tally.clusters, self._pairs[name].clusters if first else {})),
                     window=_window(self._hour, self._lately.get((name, exposure), Counter())),
                     **of_all,
                 )
@@ -163,7 +165,7 @@ class _Gathered:
         }
 
 
-def _shadow_first(item: tuple[Exposure, _Tally]) -> bool:
+def _served_last(item: tuple[Exposure, _Tally]) -> bool:
     return item[0] is Exposure.SERVED
 
 

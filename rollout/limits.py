@@ -119,7 +119,8 @@ def complaints(evidence: Evidence, policy: Policy) -> Criterion:
 def _complaints(evidence: Evidence, policy: Policy) -> tuple[Standing, str]:
     age_s = evidence.complaint_feed_age_s
     if evidence.open_complaints:
-        return Standing.BROKEN, f"{evidence.open_complaints:,} complaints are open"
+        are = "complaint is" if evidence.open_complaints == 1 else "complaints are"
+        return Standing.BROKEN, f"{evidence.open_complaints:,} {are} open"
     if evidence.share <= 0:
         return Standing.NOT_APPLICABLE, "not applicable: enhanced answers nobody, so nobody can complain of it"
     if age_s is None:

@@ -97,8 +97,10 @@ def look(deployment: Deployment) -> Look:
     stored = None if deployment.server is None else read_flags(deployment.server, deployment.keys)
     oldest = deployment.oldest_pending()
     share = None if stored is None else share_of(stored)
+    waiting = 0 if deployment.server is None else deployment.server.llen(deployment.keys.complaints)
     with deployment.ledger.reading() as reading:
         evidence = gather(reading, deployment.kinds, oldest_pending=oldest, policy=policy, share=share)
+        evidence = msgspec.structs.replace(evidence, open_complaints=evidence.open_complaints + waiting)
         opened, stand, reviews = reading.rollout.opened(), reading.rollout.standing(), reading.reviews()
         groups = reading.groups()
     return Look(

@@ -48,6 +48,8 @@ def verify(
         print_json({"holds": not problem, "rows": found.rows, "head": found.head, "problem": problem or None})
     elif problem:
         note(f"The audit does not hold: {plain(problem)}.")
+    elif not found.rows:
+        out.print("The audit is empty: nothing was decided yet.")
     else:
         out.print(f"{found.rows:,} rows hold. Last digest: {found.head}", soft_wrap=True, markup=False)
     return EXIT_FINDINGS if problem else EXIT_OK

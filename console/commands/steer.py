@@ -7,8 +7,7 @@ import typer
 from console.ending import exiting
 from console.errors import EXIT_FINDINGS, EXIT_OK
 from console.options import Json, Live, RunName, place
-from console.output import err, note, print_json
-from console.render import show_gate
+from console.output import note, print_json
 from console.rollouts import By, Why, deployment_of, reason, said
 from rollout.promoting import NotEligibleError, RefusedError
 from rollout.promoting import approve as approve_it
@@ -138,5 +137,7 @@ def _refused(refusal: RefusedError, *, json: bool) -> int:
         return EXIT_FINDINGS
     note(f"Refused, and nothing was changed: {refusal}")
     if isinstance(refusal, NotEligibleError):
-        show_gate(refusal.decision, err)
+        for reason in refusal.decision.reasons[1:]:
+            note(f"  {reason.why}")
+        note("gnomon gate shows every criterion.")
     return EXIT_FINDINGS

@@ -14,6 +14,7 @@ from gnomon.keys import Keys
 from gnomon.switchboard import read_flags, store_flags
 from ledger import Evaluation, Finding, KeptDifference, LaneCommit, Ledger, Outcome, Position, Sent
 from ledger.engine import open_engine
+from ledger.models import EpochRow
 from ledger.rollout_models import ApprovalRow, AuditRow
 from tests.console.rehearsing import Candidate, Rehearsal
 
@@ -73,10 +74,12 @@ def test_a_good_candidate_goes_all_the_way(rollout, server):
 # --- candidates that are not good
 
 
-def test_one_that_turns_bad_is_rolled_back(rollout, server, live_client):
+def test_one_that_turns_bad_is_rolled_back(rollout, server, live_client, live_process):
     """At 25 %, in the hour under way: legacy serves everybody within 2 s of the look, before anybody is asked."""
     climbed(rollout, 25)
     clients = [live_client() for _ in range(3)]
+    for _ in range(2):
+        live_process()
     store_flags(server, KEYS, dict.fromkeys(SWITCHES, True))
     rollout.hours(40, GOOD)
     rollout.hours(1, Candidate(success=0.7))
@@ -84,7 +87,7 @@ def test_one_that_turns_bad_is_rolled_back(rollout, server, live_client):
     stored = read_flags(server, KEYS)
     assert stored.flags == OFF
     acknowledged = await_acknowledged(server, KEYS, stored.version, within_s=2.0)
-    assert (len(acknowledged.live), acknowledged.missing) == (3, [])
+    assert (len(acknowledged.live), acknowledged.missing) == (5, [])
     reasons = {str(decision.reason) for client in clients for decision in client.flags.for_user("ann").values()}
     assert reasons == {"disabled"}
     assert read_share(rollout) == 0
@@ -220,6 +223,30 @@ def test_of_two_who_promote_at_once_one_does(rollout, server):
     assert read_share(rollout) == read_flags(server, KEYS).flags[SHARE] == 1
 
 
+def test_another_build_begins_anew_at_its_stage(rollout, live_client):
+    """As soon as every live process names it; while they differ, nothing is known to have changed."""
+    climbed(rollout, 1)
+    live_client(build="b7")
+    rollout.minute()
+    with contextlib.closing(Ledger(rollout.database_url)) as ledger, ledger.reading() as reading:
+        opened = reading.rollout.opened()
+    assert (opened.build, opened.share, opened.why) == ("b7", 1, "another build")
+    live_client(build="b8")
+    rollout.minute()
+    assert read_share(rollout) == 1
+    assert [one["build"] for one in rollout("audit", "list", "--json").json if one["action"] == "build"] == ["b7"]
+
+
+def test_a_complaint_counts_before_anybody_has_taken_it_in(rollout, live_client):
+    """The gate looks where it waits."""
+    climbed(rollout, 1)
+    rollout.hours(50, GOOD)
+    assert rollout.minute() == "eligible"
+    live_client().complain("bob", "it is wrong")
+    refused = rollout("approve", "--by", "ann")
+    assert (refused.code, "1 complaint is open" in refused.err) == (1, True)
+
+
 def test_a_pause_holds_and_is_none_of_the_dwell(rollout):
     """Twice is an error, and so is going on with what goes on."""
     assert rollout("pause", "--by", "ann", "--why", "the database moves").code == 0
@@ -271,6 +298,15 @@ def test_a_rollback_by_command_is_recorded_by_the_next_look(rollout, server):
     last = [entry for entry in rollout("audit", "list", "--json").json if entry["action"] == "rollback"]
     assert [(entry["actor"], entry["why"]) for entry in last] == [("eve", "the phone does not stop")]
     assert rollout("resume", "--by", "eve", "--why", "it does").code == 0
+
+
+def test_a_clock_that_was_set_back_holds(rollout):
+    """A stage that has not begun yet proves nothing."""
+    rollout.hours(50, GOOD)
+    moved(rollout, sa.update(EpochRow).values(opened_at=datetime.now(UTC) + timedelta(hours=1)))
+    assert rollout.minute() == "hold"
+    assert "a clock went backwards" in " ".join(rollout("gate").out.split())
+    assert rollout("approve", "--by", "ann").code == 1
 
 
 def test_harm_is_acted_upon_where_the_ledger_takes_nothing(rollout, server):

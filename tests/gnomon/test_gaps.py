@@ -139,6 +139,18 @@ def test_a_read_that_cannot_be_captured_leaves_no_gap(phased, pair, gaps, kind):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("phase", "served"), [("shadow", {}), ("dual", {}), ("served", {"missed_served": 2})])
+def test_what_enhanced_was_to_answer_and_is_lost_is_counted_apart(phased, pair, funnel, phase, served):
+    """Beside where it ended: else losses of few served calls would hide among those of many others."""
+    client = phased(phase, GNOMON_CAPTURE_BYTES="2000")
+    read, write = pair(client, "read"), pair(client, "write", "memory.y")
+    for operation in (read, read, write):
+        operation("ann", item="x" * 3_000)
+    assert client.flush(5)
+    assert funnel() == {"eligible": 3, "oversize": 3, **served}
+
+
+@pytest.mark.slow
 def test_a_write_that_enhanced_has_live_excepts_nobody(phased, pair, gaps, funnel, server):
     """Too large to be captured, and both sides have it: its user goes on being served.
 

@@ -110,6 +110,14 @@ def test_another_policy_is_another_epoch(rollout, seen):
     assert [entry.body["digest"] for entry in rollout.audited()] == ["a", "b"]
 
 
+def test_another_build_is_another_epoch_of_the_same_stage(rollout, seen):
+    """What was proven of one says nothing of the other."""
+    promote(rollout, 1, 10)
+    assert [rollout.put_build(build) for build in ("b1", "b1", "b2")] == [3, None, 4]
+    opened = seen("opened")
+    assert (opened.build, opened.share, opened.policy, opened.why) == ("b2", 10, "p", "another build")
+
+
 def test_a_rollback_ends_the_stage_and_waits_for_a_person(rollout, seen):
     """It says of which build harm was proven, and which flags were on."""
     promote(rollout, 1, 10)
