@@ -17,7 +17,7 @@ from typing import Any
 from bench.helper import serve
 from bench.measuring import percentile
 from bench.memories import user_of
-from bench.ways import WAYS, Live, Way
+from bench.ways import MADE, MAKING, WAYS, Live, Way
 
 
 def main() -> None:
@@ -25,7 +25,8 @@ def main() -> None:
     name, redis_url, *settings = sys.argv[1:]
     logging.getLogger("gnomon").setLevel(logging.ERROR)  # that Redis is away is no news here
     options = dict(setting.split("=", 1) for setting in settings)
-    with WAYS[name](redis_url, **options) as way:
+    way_of = MAKING[name.removeprefix(MADE)] if name.startswith(MADE) else WAYS[name]
+    with way_of(redis_url, **options) as way:
         serve(partial(_answer, way))
 
 

@@ -13,6 +13,7 @@ OURS: Final = "ours"
 CPU: Final = "CPU"
 PERIOD_S: Final = 0.001
 PACED: Final = f"paced at {1 / PERIOD_S:,.0f} calls a second"
+PACED_MAKING: Final = f"{PACED}, each answer made by its call"
 TIGHT: Final = "back to back"
 
 #: by group and name of a row: what its calls took

@@ -13,11 +13,24 @@ from pathlib import Path
 from typing import Final
 
 from bench.befalling import FATE, FATES, FAULT_PACED, FAULT_TIGHT, MEMORY, FaultSize, befall
-from bench.callers import BARE, CPU, OURS, PACED, PERIOD_S, TIGHT, Caller, Taken, add_over_bare, key, started
+from bench.callers import (
+    BARE,
+    CPU,
+    OURS,
+    PACED,
+    PACED_MAKING,
+    PERIOD_S,
+    TIGHT,
+    Caller,
+    Taken,
+    add_over_bare,
+    key,
+    started,
+)
 from bench.counts import captured_ids, check, check_lanes, funnel
 from bench.faults import DELAY_S, FAULTS
 from bench.measuring import Benchmark, Result, Rounds, Row
-from bench.ways import NAMESPACE, WAYS
+from bench.ways import MADE, MAKING, NAMESPACE, WAYS
 from console.processes import embedded_valkey
 
 
@@ -59,10 +72,11 @@ def _run(quick: bool) -> Result:  # noqa: FBT001 — as every benchmark's
 def _compare(folder: Path, size: Size, rounds: Rounds) -> None:
     with embedded_valkey(folder / "valkey") as url, contextlib.ExitStack() as stack:
         callers = {name: started(stack, name, name, url) for name in WAYS}
-        for caller in callers.values():
+        making = [started(stack, name, MADE + name, url) for name in MAKING]
+        for caller in (*callers.values(), *making):
             caller.calls_settled(size.warm_up, PERIOD_S)
         for number in range(size.rounds):
-            _round(_rotated([*callers.values()], number), size, rounds)
+            _round(_rotated([*callers.values()], number), _rotated(making, number), size, rounds)
         _check(callers[OURS], url)
 
 
@@ -72,11 +86,13 @@ def _rotated(callers: Sequence[Caller], by: int) -> list[Caller]:
     return [*callers[by:], *callers[:by]]
 
 
-def _round(callers: Sequence[Caller], size: Size, rounds: Rounds) -> None:
+def _round(callers: Sequence[Caller], making: Sequence[Caller], size: Size, rounds: Rounds) -> None:
     found: Taken = {}
     for caller in callers:
         found[PACED, caller.name] = caller.calls_settled(size.paced, PERIOD_S)
         found[TIGHT, caller.name] = caller.calls_settled(size.tight, 0.0)
+    for caller in making:
+        found[PACED_MAKING, caller.name] = caller.calls_settled(size.paced, PERIOD_S)
     add_over_bare(found, rounds)
 
 
@@ -87,8 +103,8 @@ def _check(caller: Caller, url: str) -> None:
 
 
 def _rows(rounds: Rounds) -> Iterator[Row]:
-    for group in (PACED, TIGHT):
-        for name in WAYS:
+    for group, names in ((PACED, WAYS), (PACED_MAKING, MAKING), (TIGHT, WAYS)):
+        for name in names:
             yield from _over(rounds, group, name, OURS, ("p50", "p99", "max", CPU))
 
 

@@ -1,8 +1,11 @@
 """The ways in which one live call can be made: bare, captured by us, and what one might do instead.
 
 All make the same read with the same two functions, which do nothing but hand out an answer of 1 KB that lies ready,
-and all leave the call with legacy's answer. To add a contender, write a context manager that yields a `Way` and put it
-into `WAYS`; whatever it needs it imports itself, so that nobody else carries it.
+and all leave the call with legacy's answer. Some are there a second time with a legacy that makes its answer at each
+call, out of a line of JSON, as whatever reads a database does: then the answer is not cold when it is captured.
+
+To add a contender, write a context manager that yields a `Way` and put it into `WAYS`; whatever it needs it imports
+itself, so that nobody else carries it.
 """
 
 import contextlib
@@ -13,6 +16,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, cast
 
+import msgspec
 import redis
 
 from bench.counts import ENDS
@@ -30,6 +34,7 @@ Live = Callable[[str, int], object]
 Memories = list[dict[str, Any]]
 
 _LEGACY: Final = tuple(answer(user_of(number), number, ITEMS) for number in range(64))
+_LINES: Final = tuple(map(encode_value, _LEGACY))
 _ENHANCED: Final = tuple(answer(user_of(number), number, ITEMS) for number in range(64))  # equal, not identical
 
 
@@ -41,6 +46,12 @@ def legacy(user_id: str, number: int) -> Memories:  # noqa: ARG001 — the wrapp
 def enhanced(user_id: str, number: int) -> Memories:  # noqa: ARG001 — the same signature
     """Answer as enhanced does: the same."""
     return _ENHANCED[number % len(_ENHANCED)]
+
+
+def making(user_id: str, number: int) -> Memories:  # noqa: ARG001 — the same signature
+    """Answer as legacy does, with an answer that is made there and then."""
+    made: Memories = msgspec.json.decode(_LINES[number % len(_LINES)])
+    return made
 
 
 def _nothing() -> dict[str, int]:
@@ -62,17 +73,17 @@ class Way:
 
 
 @contextlib.contextmanager
-def bare(_redis_url: str) -> Iterator[Way]:
+def bare(_redis_url: str, *, answering: Live = legacy) -> Iterator[Way]:
     """Call legacy and do nothing else."""
-    yield Way(call=legacy)
+    yield Way(call=answering)
 
 
 @contextlib.contextmanager
-def ours(redis_url: str, **settings: str) -> Iterator[Way]:
+def ours(redis_url: str, *, answering: Live = legacy, **settings: str) -> Iterator[Way]:
     """Call through `gnomon.Operation`: flags are looked at, legacy serves, the call is captured."""
     environment = {f"GNOMON_{name.upper()}": value for name, value in settings.items()}
     client = Gnomon.from_env({"GNOMON_REDIS_URL": redis_url, "GNOMON_NAMESPACE": NAMESPACE, **environment})
-    recent = client.operation("memory.recent", kind="read", user="user_id", flag="enhanced_memory_enabled")(legacy)
+    recent = client.operation("memory.recent", kind="read", user="user_id", flag="enhanced_memory_enabled")(answering)
     recent.enhanced(enhanced)
 
     def settled() -> int:
@@ -91,7 +102,7 @@ def ours(redis_url: str, **settings: str) -> Iterator[Way]:
 
 
 @contextlib.contextmanager
-def delay(redis_url: str) -> Iterator[Way]:
+def delay(redis_url: str, *, answering: Live = legacy) -> Iterator[Way]:
     """Call legacy, then send the call to a Celery task, there and then."""
     from celery import Celery
 
@@ -103,7 +114,7 @@ def delay(redis_url: str) -> Iterator[Way]:
         """Be sent, never run."""
 
     def call(user_id: str, number: int) -> object:
-        returned = legacy(user_id, number)
+        returned = answering(user_id, number)
         compare.delay("memory.recent", {"user_id": user_id, "number": number}, returned)
         return returned
 
@@ -221,3 +232,12 @@ WAYS: Final[Mapping[str, Callable[[str], AbstractContextManager[Way]]]] = Mappin
         "LaunchDarkly, parallel": lambda url: launchdarkly(url, parallel=True),
     }
 )
+#: the same three with a legacy that makes its answer
+MAKING: Final[Mapping[str, Callable[[str], AbstractContextManager[Way]]]] = MappingProxyType(
+    {
+        "bare": lambda url: bare(url, answering=making),
+        "ours": lambda url: ours(url, answering=making, namespace="making"),
+        "task.delay()": lambda url: delay(url, answering=making),
+    }
+)
+MADE: Final = "made: "  #: before the name of one of these
