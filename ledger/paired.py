@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection
 
+from ledger import summing
 from ledger.facts import GRAVITY, Finding
 from ledger.models import LatencyRow, NoiseRow, PairRow
 from ledger.pairs import PAIRED, Field, Measure, PairedRuns, Unpaired, latency_bin
@@ -20,6 +21,7 @@ COUNTERS: Final = (
     *map(str, Unpaired),
 )
 _KEY: Final = ("operation", "epoch", "exposure")
+_FIELD: Final = ("operation", "kind", "path", "severity")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,10 +159,13 @@ def sums(
     found: defaultdict[str, PairSums] = defaultdict(PairSums)
     _read_counts(connection, epoch, counters, found)
     _read_histograms(connection, epoch, measures, found)
-    for row in _summed(
-        connection, NoiseRow, ("operation", "kind", "path", "severity"), ("repeated", "compared"), epoch
-    ):
-        found[row["operation"]].noise.append(Noise(**row))
+    for row in summing.sums(connection, NoiseRow, _FIELD, ("repeated", "compared"), epoch=epoch):
+        operation, kind, path, severity, *counts = tuple(row)
+        repeated, compared = map(int, counts)
+        noise = Noise(
+            operation=operation, kind=kind, path=path, severity=severity, repeated=repeated, compared=compared
+        )
+        found[operation].noise.append(noise)
     return dict(sorted(found.items()))
 
 
@@ -168,41 +173,24 @@ def _read_counts(
     connection: Connection, epoch: int | None, counters: Sequence[str], found: Mapping[str, PairSums]
 ) -> None:
     names = tuple(dict.fromkeys(("wins", "losses", *counters)))
-    rows: defaultdict[str, list[Sequence[int]]] = defaultdict(list)
-    query = select(PairRow.operation, PairRow.cluster, *(getattr(PairRow, name) for name in names))
-    of_epoch = query if epoch is None else query.where(PairRow.epoch == epoch)
-    for operation, cluster, *counts in connection.execute(of_epoch).all():
-        rows[operation].append(counts)
+    counted: defaultdict[str, list[Sequence[int]]] = defaultdict(list)
+    for row in summing.sums(connection, PairRow, ("operation", "cluster"), names, epoch=epoch):
+        operation, cluster, *counts = tuple(row)
+        counted[operation].append(counts)
         wins, losses, *_ = counts
         if wins or losses:
-            clusters = found[operation].clusters
-            before = clusters.get(cluster, (0, 0))
-            clusters[cluster] = (before[0] + wins, before[1] + losses)
-    for operation, counted in rows.items():
-        found[operation].counts = Counter(dict(zip(names, map(sum, zip(*counted, strict=True)), strict=True)))
+            found[operation].clusters[cluster] = (int(wins), int(losses))
+    for operation, rows in counted.items():
+        found[operation].counts = Counter(
+            dict(zip(names, (int(sum(column)) for column in zip(*rows, strict=True)), strict=True))
+        )
 
 
 def _read_histograms(
     connection: Connection, epoch: int | None, measures: Collection[Measure], found: Mapping[str, PairSums]
 ) -> None:
-    asked = LatencyRow.measure.in_([*map(str, measures)])
-    for row in _summed(connection, LatencyRow, ("operation", "measure", "bin"), ("count",), epoch, asked):
-        found[row["operation"]].histograms[Measure(row["measure"])][row["bin"]] += row["count"]
-
-
-def _summed(
-    connection: Connection,
-    model: Any,
-    keys: Sequence[str],
-    counters: Sequence[str],
-    epoch: int | None,
-    *where: ColumnElement[bool],
-) -> list[dict[str, Any]]:
-    by = [getattr(model, name) for name in keys]
-    totals = (func.sum(getattr(model, name)).label(name) for name in counters)
-    query = select(*by, *totals).where(*where).group_by(*by).order_by(*by)
-    if epoch is not None:
-        query = query.where(model.epoch == epoch)
-    names, first = (*keys, *counters), len(keys)
-    rows = connection.execute(query).all()
-    return [dict(zip(names, (*row[:first], *map(int, row[first:])), strict=True)) for row in rows]
+    wanted = ("measure", [*map(str, measures)])
+    keys = ("operation", "measure", "bin")
+    rows = summing.sums(connection, LatencyRow, keys, ("count",), epoch=epoch, among=wanted)
+    for operation, measure, place, count in map(tuple, rows):
+        found[operation].histograms[Measure(measure)][place] += int(count)

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, bindparam, func, select
 
 from comparators import RuleSet
-from ledger import complaints, paired, reviews
+from ledger import complaints, paired, reviews, summing
 from ledger import rules as rulebook
 from ledger.accounts import NOBODY, LaneAccount, of_lanes
 from ledger.base import Instant
@@ -75,7 +75,21 @@ _CLUSTERS: Final = select(
     reduce(add, _UNKNOWN),
     TallyRow.excluded_returned,
 ).where(TallyRow.epoch == bindparam("epoch"), TallyRow.cluster != NOBODY)
-_BESIDE: Final = ("excluded_returned", "excluded_superseded", "diverged_critical")
+_OUTCOME_NAMES: Final = (*map(str, COUNTED), "excluded_returned", "excluded_superseded", "diverged_critical")
+_OUTCOMES: Final = (
+    select(TallyRow.operation, TallyRow.exposure, *(func.sum(getattr(TallyRow, name)) for name in _OUTCOME_NAMES))
+    .where(TallyRow.epoch == bindparam("epoch"), TallyRow.cluster != NOBODY)
+    .group_by(TallyRow.operation, TallyRow.exposure)
+)
+_LOST: Final = (
+    select(TallyRow.operation, func.sum(TallyRow.lost))
+    .where(TallyRow.epoch == bindparam("epoch"), TallyRow.cluster == NOBODY)
+    .group_by(TallyRow.operation)
+)
+# distinct first: PostgreSQL counts distinct values by sorting all
+_HOURS: Final = select(func.count()).select_from(
+    select(MinuteRow.minute // 60).where(MinuteRow.epoch == bindparam("epoch")).distinct().subquery()
+)
 
 
 _USERS: Final = select(func.count()).select_from(UserRow)
@@ -206,11 +220,8 @@ class Reading:
 
     def outcomes(self, epoch: int) -> dict[tuple[str, str], Counter[str]]:
         """Return, by operation and exposure, the outcomes of an epoch, without what is lost and nobody's."""
-        names = (*map(str, COUNTED), *_BESIDE)
-        keys = (TallyRow.operation, TallyRow.exposure)
-        query = select(*keys, *(func.sum(getattr(TallyRow, name)) for name in names)).group_by(*keys)
-        rows = self._connection.execute(query.where(TallyRow.epoch == epoch, TallyRow.cluster != NOBODY))
-        return {(row[0], row[1]): Counter(dict(zip(names, map(int, row[2:]), strict=True))) for row in rows}
+        rows = self._connection.execute(_OUTCOMES, {"epoch": epoch})
+        return {(row[0], row[1]): Counter(dict(zip(_OUTCOME_NAMES, map(int, row[2:]), strict=True))) for row in rows}
 
     def funnels(self, epoch: int) -> dict[str, Counter[str]]:
         """Return the funnel of every operation of an epoch, `missed_served` beside it."""
@@ -220,9 +231,7 @@ class Reading:
 
     def lost(self, epoch: int) -> dict[str, int]:
         """Return how many captures of every operation of an epoch are lost, and nobody knows whose."""
-        query = select(TallyRow.operation, func.sum(TallyRow.lost)).group_by(TallyRow.operation)
-        rows = self._connection.execute(query.where(TallyRow.epoch == epoch, TallyRow.cluster == NOBODY))
-        return {operation: int(lost) for operation, lost in rows}
+        return {operation: int(lost) for operation, lost in self._connection.execute(_LOST, {"epoch": epoch})}
 
     def epoch(self) -> EpochRow:
         """Return the epoch that is open."""
@@ -284,7 +293,7 @@ class Reading:
 
     def hours(self, epoch: int) -> int:
         """Return how many distinct hours of an epoch hold calls."""
-        return self._scalar(select(func.count((MinuteRow.minute // 60).distinct())).where(MinuteRow.epoch == epoch))
+        return self._scalar(_HOURS, epoch=epoch)
 
     def now(self) -> datetime:
         """Return the database's own time."""
@@ -292,12 +301,9 @@ class Reading:
         assert isinstance(found, datetime)
         return found
 
-    def _summed(self, model: Any, names: tuple[str, ...], epoch: int | None) -> list[Mapping[str, Any]]:
-        columns = [func.coalesce(func.sum(getattr(model, name)), 0).label(name) for name in names]
-        query = select(model.operation, *columns).group_by(model.operation)
-        if epoch is not None:
-            query = query.where(model.epoch == epoch)
-        return [dict(row) for row in self._connection.execute(query).mappings()]
+    def _summed(self, model: summing.Model, names: tuple[str, ...], epoch: int | None) -> list[Mapping[str, Any]]:
+        rows = summing.sums(self._connection, model, ("operation",), names, epoch=epoch)
+        return [dict(zip(("operation", *names), row, strict=True)) for row in rows]
 
-    def _scalar(self, query: Any) -> int:
-        return int(self._connection.scalar(query) or 0)
+    def _scalar(self, query: Any, **values: Any) -> int:
+        return int(self._connection.scalar(query, values) or 0)
