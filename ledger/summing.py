@@ -33,7 +33,7 @@ def _statement(
     model: Model,
     keys: tuple[str, ...],
     counters: tuple[str, ...],
-    of_epoch: bool,
+    of_epoch: bool,  # noqa: FBT001 — cached by what it is given
     column: str,
 ) -> Select[Any]:
     by = [getattr(model, name) for name in keys]
