@@ -100,12 +100,17 @@ def design_effect(clusters: Iterable[tuple[float, float]]) -> float:
     choice, so it does not matter whether empty ones are listed. 1.0 where there is nothing to tell apart: a single
     cluster, or calls that all end alike.
     """
-    counted = [(good, good + bad) for good, bad in (_counts(s, n) for s, n in clusters) if good + bad > 0]
-    successes, trials = sum(s for s, _ in counted), sum(n for _, n in counted)
+    counted = []
+    for s, n in clusters:
+        if not 0 <= s <= n <= _MOST_TRIALS:
+            _counts(s, n)  # says what is wrong
+        if n:
+            counted.append((s, n))
+    successes, trials = float(sum([s for s, _ in counted])), float(sum([n for _, n in counted]))
     if len(counted) < 2 or not 0 < successes < trials:  # noqa: PLR2004
         return 1.0
     rate = successes / trials
-    spread = sum((s - rate * n) ** 2 for s, n in counted) * len(counted) / (len(counted) - 1)
+    spread = sum([(s - rate * n) ** 2 for s, n in counted]) * len(counted) / (len(counted) - 1)
     return max(1.0, spread / (rate * (1 - rate) * trials))
 
 
