@@ -95,7 +95,7 @@ class MinuteRow(Outcomes, Base):
     epoch: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     exposure: Mapped[str] = mapped_column(String(10), primary_key=True)
     minute: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)  #: minutes since 1970, UTC
-    __table_args__ = ({"postgresql_partition_by": "RANGE (minute)"},)
+    __table_args__ = (Index(None, "epoch", "minute"), {"postgresql_partition_by": "RANGE (minute)"})
 
 
 class ReasonRow(Base):

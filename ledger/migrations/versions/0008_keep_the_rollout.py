@@ -32,6 +32,7 @@ def upgrade() -> None:
         op.add_column("epochs", _text(name, length))
     op.add_column("epochs", sa.Column("flags", sa.BigInteger(), server_default="-1", nullable=False))
     op.add_column("epoch_users", sa.Column("bucket", sa.BigInteger(), nullable=True))
+    op.create_index("ix_minutes_epoch", "minutes", ["epoch", "minute"])  # hours that saw calls, and the one under way
     op.create_index("ix_epoch_users_epoch", "epoch_users", ["epoch", "bucket"])
     for table in _COUNTING:
         op.add_column(table, sa.Column("excluded_superseded", sa.BigInteger(), server_default="0", nullable=False))
@@ -141,6 +142,7 @@ def downgrade() -> None:
     for table in reversed(_COUNTING):
         op.drop_column(table, "excluded_superseded")
     op.drop_index("ix_epoch_users_epoch", "epoch_users")
+    op.drop_index("ix_minutes_epoch", "minutes")
     op.drop_column("epoch_users", "bucket")
     for name in ("flags", *reversed(_EPOCH_COLUMNS)):
         op.drop_column("epochs", name)
