@@ -21,11 +21,12 @@ from gnomon.hashing import user_digest
 from gnomon.operation import Binding
 from gnomon.serving import System
 from gnomon.sides import raised_of
-from gnomon.wire import Capture, Phase
+from gnomon.wire import Capture
 from gnomon.wire import Kind as CallKind
 from ledger import SUPERSEDED, Failure, Finding, KeptDifference, Opening, Outcome
 from worker import coroutines
 from worker.expiry import TOO_OLD, is_expired
+from worker.exposure import live_us, served
 from worker.failures import ANSWER_BYTES, failure_in, failure_of
 from worker.judging import judged
 from worker.observing import Observed, ReplayedCall
@@ -42,7 +43,6 @@ RETRIES_S: Final = (0.01, 0.05, 0.2)  # a write's waits: a locked row or a lost 
 LATE_LEGACY: Final = "legacy: no answer in time"
 NO_VERDICT: Final = "comparator: no verdict in time"
 COMPARED: Final = (Outcome.MATCH, Outcome.IGNORED, Outcome.DIVERGED, Outcome.INCONCLUSIVE)
-_FOR_EVER_US: Final = 1_000_000_000  # beyond what any histogram tells apart
 _READY: Final = frozenset({dict, list, str, int, float, bool, type(None)})  # never awaited: asked first, it is cheaper
 _UNANSWERED: Final = (Failure.TIMEOUT, Failure.REFUSED)
 _LIVE_REASONS: Final = {"TimeLimitError": "timeout", "InvalidResultError": "invalid"}
@@ -398,31 +398,10 @@ def _found(capture: Capture, outcome: Outcome, reason: str = "", **more: Any) ->
         called_at_us=capture.start,
         outcome=outcome,
         reason=reason,
-        exposure="served" if _served(capture) else "shadow",
-        live_us=_live_us(capture),
+        exposure="served" if served(capture) else "shadow",
+        live_us=live_us(capture),
         **more,
     )
-
-
-def _live_us(capture: Capture) -> tuple[int, int]:
-    """Return how long both sides took live; a failure is as slow as can be, for failing fast is no speed.
-
-    Reads are timed in pairs. What was recorded elsewhere says nothing of the systems as they are.
-    """
-    if capture.kind is CallKind.READ or capture.recorded:
-        return 0, 0
-    legacy, enhanced = capture.legacy, capture.enhanced
-    answered = legacy is not msgspec.UNSET and legacy.raised is msgspec.UNSET
-    before = max(legacy.duration_us, 1) if answered else 0  # type: ignore[union-attr]  # it answered
-    if enhanced is msgspec.UNSET:
-        return before, 0
-    return before, max(enhanced.duration_us, 1) if enhanced.raised is msgspec.UNSET else _FOR_EVER_US
-
-
-def _served(capture: Capture) -> bool:
-    """Tell whether enhanced answered the user, or was asked to and could not."""
-    asked = capture.enhanced is not msgspec.UNSET and capture.kind is not CallKind.WRITE
-    return capture.serving == "enhanced" or (asked and capture.phase is Phase.SERVED)
 
 
 def _missing(finding: Finding, capture: Capture, reason: str) -> Replayed:

@@ -3,17 +3,22 @@
 What decides and acts is the real thing: the commands, and what Celery's beat asks for every minute.
 """
 
+import contextlib
 import random
 import subprocess
 import sys
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
+from comparators import Difference, Severity
+from comparators import Kind as Way
 from gnomon import Kind
 from gnomon.hashing import bucket_of, user_digest
+from ledger import Evaluation, Finding, KeptDifference, LaneCommit, Ledger, Outcome, Position, Sent
 from ledger.engine import open_engine
 from ledger.epochs import open_epoch
 from ledger.models import EpochRow, FunnelRow, LatencyRow, MinuteRow, PairRow, TallyRow, UserRow
@@ -148,3 +153,43 @@ def _minutes(tallies: list[dict[str, Any]], hours: int) -> list[dict[str, Any]]:
             key = {name: of_it[0][name] for name in ("operation", "epoch", "exposure")}
             rows.append({**key, "minute": now - 60 * ago, **counts})
     return rows
+
+
+def moved(rollout: Rehearsal, statement: sa.Update | sa.Delete) -> None:
+    engine = open_engine(rollout.database_url)
+    with engine.begin() as connection:
+        connection.execute(statement)
+    engine.dispose()
+
+
+def diverge(rollout: Rehearsal) -> None:
+    """Have one critical divergence committed, as a worker does."""
+    found = Difference("$[0].content", Way.CHANGED, Severity.CRITICAL, "a", "b")
+    finding = Finding(
+        capture_id="c-1",
+        operation="memory.recent",
+        epoch=1,
+        user="ann",
+        called_at_us=int(time.time() * 1_000_000),
+        outcome=Outcome.DIVERGED,
+        differences=(KeptDifference.of("memory.recent", found),),
+    )
+    with contextlib.closing(Ledger(rollout.database_url)) as ledger:
+        fence, before, *_ = ledger.take(3)
+        sent = {"p": Sent(0, {f"memory.recent|1|{name}": 1 for name in ("eligible", "captured")})}
+        after = Position((1, 0), (1, ""))
+        ledger.commit(LaneCommit(lane=3, fence=fence, before=before, after=after, findings=(finding,), sent=sent))
+
+
+def history(rollout: Rehearsal) -> list[Evaluation]:
+    with contextlib.closing(Ledger(rollout.database_url)) as ledger, ledger.reading() as reading:
+        return reading.rollout.history(10)
+
+
+def eventually(condition, within_s: float = 60.0) -> bool:
+    end = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True

@@ -1,22 +1,21 @@
 """A whole rollout through the commands, in simulated time: a good candidate, and all that can be wrong with one."""
 
 import contextlib
-import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from comparators import Difference, Kind, Severity, mask
+from comparators import mask
 from console.producers import await_acknowledged
 from gnomon.flags import SHARE, SWITCHES
 from gnomon.keys import Keys
 from gnomon.switchboard import read_flags, store_flags
-from ledger import Evaluation, Finding, KeptDifference, LaneCommit, Ledger, Outcome, Position, Sent
+from ledger import Ledger
 from ledger.engine import open_engine
 from ledger.models import EpochRow
 from ledger.rollout_models import ApprovalRow, AuditRow
-from tests.console.rehearsing import Candidate, Rehearsal
+from tests.console.rehearsing import Candidate, Rehearsal, diverge, eventually, history, moved
 
 pytestmark = pytest.mark.slow
 
@@ -355,32 +354,6 @@ def test_a_key_signs_the_audit(rollout):
     assert rollout("audit", "verify").code == 1
 
 
-def moved(rollout: Rehearsal, statement: sa.Update | sa.Delete) -> None:
-    engine = open_engine(rollout.database_url)
-    with engine.begin() as connection:
-        connection.execute(statement)
-    engine.dispose()
-
-
-def diverge(rollout: Rehearsal) -> None:
-    """Have one critical divergence committed, as a worker does."""
-    found = Difference("$[0].content", Kind.CHANGED, Severity.CRITICAL, "a", "b")
-    finding = Finding(
-        capture_id="c-1",
-        operation="memory.recent",
-        epoch=1,
-        user="ann",
-        called_at_us=int(time.time() * 1_000_000),
-        outcome=Outcome.DIVERGED,
-        differences=(KeptDifference.of("memory.recent", found),),
-    )
-    with contextlib.closing(Ledger(rollout.database_url)) as ledger:
-        fence, before, *_ = ledger.take(3)
-        sent = {"p": Sent(0, {f"memory.recent|1|{name}": 1 for name in ("eligible", "captured")})}
-        after = Position((1, 0), (1, ""))
-        ledger.commit(LaneCommit(lane=3, fence=fence, before=before, after=after, findings=(finding,), sent=sent))
-
-
 def test_beat_asks_for_it(rollout):
     """A worker with a beat looks by itself, and keeps what it saw; complaints are taken in on the way."""
     rollout.gnomon.environ["GNOMON_EVALUATE_S"] = "1"
@@ -390,17 +363,3 @@ def test_beat_asks_for_it(rollout):
     worker.communicate(timeout=60)
     assert {one.state for one in history(rollout)} == {"collecting"}
     assert "policy" in [entry["action"] for entry in rollout("audit", "list", "--json").json]
-
-
-def history(rollout: Rehearsal) -> list[Evaluation]:
-    with contextlib.closing(Ledger(rollout.database_url)) as ledger, ledger.reading() as reading:
-        return reading.rollout.history(10)
-
-
-def eventually(condition, within_s: float = 60.0) -> bool:
-    end = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.2)
-    return True
