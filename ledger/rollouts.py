@@ -129,11 +129,6 @@ class RolloutReading:
         query = select(EpochRow.__table__).where(EpochRow.epoch == open_epoch(self._connection))
         return _opened(self._connection.execute(query).mappings().one())
 
-    def epochs(self) -> list[Opened]:
-        """Return how every epoch came to be, the latest first."""
-        rows = self._connection.execute(select(EpochRow.__table__).order_by(EpochRow.epoch.desc())).mappings()
-        return [_opened(row) for row in rows]
-
     def attempts(self, share: int, epoch: int) -> int:
         """Return which attempt at a share this epoch is: earlier ones count in which anybody was seen."""
         seen = exists().where(UserRow.epoch == EpochRow.epoch)

@@ -362,4 +362,7 @@ def test_beat_asks_for_it(rollout):
     worker.terminate()
     worker.communicate(timeout=60)
     assert {one.state for one in history(rollout)} == {"collecting"}
+    told = rollout("gate", "--history", "2", "--json").json
+    assert [(one["epoch"], one["share"], one["state"]) for one in told] == [(1, 0, "collecting")] * 2
+    assert "epoch 1, 0 %  collecting: not enough evidence" in rollout("gate", "--history", "1").out
     assert "policy" in [entry["action"] for entry in rollout("audit", "list", "--json").json]
