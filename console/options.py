@@ -35,6 +35,11 @@ class Place:
     run: Run | None
 
     @property
+    def name(self) -> str:
+        """What it is called where it has to be told from another."""
+        return f"run {self.run.id}" if self.run else f"namespace {self.settings.namespace}"
+
+    @property
     def ended(self) -> bool:
         """Whether it is a run whose embedded Valkey is gone; its ledger is there."""
         return self.run is not None and not (self.run.redis_url or self.run.up)

@@ -142,11 +142,10 @@ def look(found: Place) -> Picture:
 
 
 def _looked(found: Place) -> Picture:
-    of = f"run {found.run.id}" if found.run else f"namespace {found.settings.namespace}"
     redis_says, in_redis = _asked_redis(found)
     ledger_says, in_ledger = _asked_ledger(found, fold=in_redis is not None)
     return Picture(
-        of=of,
+        of=found.name,
         redis=redis_says,
         ledger=ledger_says,
         in_redis=in_redis,

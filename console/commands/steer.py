@@ -6,7 +6,7 @@ import typer
 
 from console.ending import exiting
 from console.errors import EXIT_FINDINGS, EXIT_OK
-from console.options import Json, Live, RunName, place
+from console.options import Json, Live, Place, RunName, place
 from console.output import note, print_json
 from console.rollouts import By, Why, deployment_of, reason, said
 from rollout.promoting import NotEligibleError, RefusedError
@@ -33,18 +33,19 @@ def approve(*, by: By, why: NoWhy = "", run: RunName = None, live: Live = False,
     Example: gnomon approve --by ann --why "went through the report with Tom"
     """
     name = said(by)
-    with deployment_of(place(run, live=live)) as deployment:
+    found = place(run, live=live)
+    with deployment_of(found) as deployment:
         try:
             made = approve_it(deployment, by=name, why=" ".join(why.split()))
         except RefusedError as refusal:
-            return _refused(refusal, json=json)
+            return _refused(refusal, found, json=json)
     if json:
         document = {"epoch": made.epoch, "to": made.to, "evidence": made.evidence, "by": made.by}
         print_json({"approved": True, **document, "valid_s": made.valid_s})
     else:
         minutes = made.valid_s / 60
-        note(f"Approved by {made.by}: epoch {made.epoch} may go on to {made.to} %, for {minutes:.0f} minutes.")
-        note(f"Evidence {made.evidence}")
+        note(f"Approved by {made.by}: {found.name} may go on to {made.to} % from epoch {made.epoch}.")
+        note(f"That holds for {minutes:.0f} minutes. Evidence {made.evidence}")
     return EXIT_OK
 
 
@@ -58,11 +59,12 @@ def promote(*, by: By, why: NoWhy = "", run: RunName = None, live: Live = False,
     Example: gnomon promote --by ann
     """
     name = said(by)
-    with deployment_of(place(run, live=live)) as deployment:
+    found = place(run, live=live)
+    with deployment_of(found) as deployment:
         try:
             made = promote_it(deployment, by=name, why=" ".join(why.split()))
         except RefusedError as refusal:
-            return _refused(refusal, json=json)
+            return _refused(refusal, found, json=json)
     if json:
         print_json(
             {
@@ -77,7 +79,7 @@ def promote(*, by: By, why: NoWhy = "", run: RunName = None, live: Live = False,
             }
         )
     else:
-        note(f"Promoted by {name}: enhanced answers {made.share} % of the users, epoch {made.epoch}.")
+        note(f"Promoted by {name}: enhanced answers {made.share} % of the users of {found.name}, epoch {made.epoch}.")
         for flag in made.off:
             note(f"{flag} is off and stays off: what it is of is answered by legacy, whatever the share.")
     return EXIT_OK
@@ -89,9 +91,10 @@ def pause(*, by: By, why: Why, run: RunName = None, live: Live = False, json: Js
     Example: gnomon pause --by ann --why "the database moves tonight"
     """
     name, because = said(by), reason(why)
-    with deployment_of(place(run, live=live)) as deployment:
+    found = place(run, live=live)
+    with deployment_of(found) as deployment:
         deployment.ledger.rollout.pause(by=name, why=because)
-    return _done({"paused": True, "by": name, "why": because}, f"Paused by {name}.", json=json)
+    return _done({"paused": True, "by": name, "why": because}, f"Paused by {name}: {found.name}.", json=json)
 
 
 def resume(
@@ -113,14 +116,15 @@ def resume(
     Example: gnomon resume --build 2026-12-01 --by ann --why "the sort order is mended"
     """
     name, because = said(by), reason(why)
-    with deployment_of(place(run, live=live)) as deployment:
+    found = place(run, live=live)
+    with deployment_of(found) as deployment:
         try:
             opened = resume_it(deployment, by=name, why=because, build=build)
         except RefusedError as refusal:
-            return _refused(refusal, json=json)
+            return _refused(refusal, found, json=json)
     told = "It goes on." if opened is None else f"It begins again at stage 0, epoch {opened}."
     document = {"resumed": True, "epoch": opened, "by": name, "why": because}
-    return _done(document, f"Resumed by {name}. {told}", json=json)
+    return _done(document, f"Resumed by {name}: {found.name}. {told}", json=json)
 
 
 def _done(document: dict[str, Any], told: str, *, json: bool) -> int:
@@ -131,11 +135,11 @@ def _done(document: dict[str, Any], told: str, *, json: bool) -> int:
     return EXIT_OK
 
 
-def _refused(refusal: RefusedError, *, json: bool) -> int:
+def _refused(refusal: RefusedError, found: Place, *, json: bool) -> int:
     if json:
         print_json({"refused": str(refusal)})
         return EXIT_FINDINGS
-    note(f"Refused, and nothing was changed: {refusal}")
+    note(f"Refused for {found.name}, and nothing was changed: {refusal}")
     if isinstance(refusal, NotEligibleError):
         for reason in refusal.decision.reasons[1:]:
             note(f"  {reason.why}")

@@ -63,7 +63,7 @@ def test_a_good_candidate_goes_all_the_way(rollout, server):
     assert stored.epoch == 6
     ran = rollout("promote", "--by", "ann")
     assert (ran.code, ran.out) == (1, "")
-    assert "Refused, and nothing was changed: 100 % is the last stage" in ran.err
+    assert "Refused for namespace default, and nothing was changed: 100 % is the last stage" in ran.err
     assert "rows hold" in rollout("audit", "verify").out
     replayed = rollout("audit", "replay", "--json").json
     assert replayed["decisions"] >= 15
