@@ -167,7 +167,16 @@ def _success_claim(row: OperationEvidence, threshold: float, *, of_bad: bool = F
         threshold=threshold,
         of_bad=of_bad,
         clusters=tuple((cluster.successes, cluster.trials) for cluster in row.clusters),
+        note="" if of_bad else _baseline(row),
     )
+
+
+def _baseline(row: OperationEvidence) -> str:
+    """Say how often both systems failed side by side: where legacy does, nobody can expect more of enhanced."""
+    asked = row.pairs + row.legacy_failed
+    if not asked:
+        return ""
+    return f"; of {asked:,} reads asked of both, legacy failed {row.legacy_failed:,} and enhanced {row.paired_failed:,}"
 
 
 def _judged(claim: _Claim, evidence: Evidence, policy: Policy) -> Criterion:

@@ -163,6 +163,8 @@ class OperationEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     `superseded`.
     `wins`, `losses`, `ties`: pairs of reads in one worker process that enhanced answered faster, slower, or equally
     fast within the clock; a timeout or error of enhanced while legacy returned is a loss.
+    `paired_failed`: of the losses, pairs in which legacy returned and enhanced did not; `legacy_failed`: reads that
+    were to be paired, and in which legacy itself raised.
     `p95_ratio`: enhanced over legacy, at the 95th percentile of latency: for reads the upper bound of the paired ratio,
     for writes and generate calls the ratio of live latencies; None until measured.
     `gain`: 1 less the median ratio of the pairs, enhanced over legacy; None without pairs.
@@ -183,6 +185,8 @@ class OperationEvidence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     wins: int = 0
     losses: int = 0
     ties: int = 0
+    paired_failed: int = 0
+    legacy_failed: int = 0
     p95_ratio: float | None = None
     gain: float | None = None
     critical: int = 0

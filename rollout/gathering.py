@@ -20,7 +20,7 @@ from rollout.stages import Epoch, Stage
 _DEFAULT: Final = Policy()
 _HOUR_S: Final = 3600
 _SETTLED: Final = tuple(name for name in Outcomes.__struct_fields__ if name != "pending")
-_COUNTERS: Final = ("wins", "losses", "ties", "repeated", "noisy")
+_COUNTERS: Final = ("wins", "losses", "ties", "failed", "legacy_failed", "repeated", "noisy")
 _MEASURES: Final = (Measure.RATIO, Measure.LIVE_LEGACY, Measure.LIVE_ENHANCED)
 
 

@@ -26,6 +26,8 @@ def paired_evidence(sums: PairSums, policy: Policy) -> dict[str, Any]:
         "wins": sums.counts["wins"],
         "losses": sums.counts["losses"],
         "ties": sums.counts["ties"],
+        "paired_failed": sums.counts["failed"],
+        "legacy_failed": sums.counts["legacy_failed"],
         "p95_ratio": upper_bound(ratios, TAIL, policy),
         "gain": gain(ratios),
         "repeats": sums.counts["repeated"],

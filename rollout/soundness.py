@@ -19,7 +19,7 @@ _MOST: Final = 2**53  # what a double holds exactly; no honest counter comes nea
 
 _OWN: Final = (
     *("excluded_returned", "excluded_apart", "wins", "losses", "ties"),
-    *("critical", "repeats", "noisy", "excused"),
+    *("paired_failed", "legacy_failed", "critical", "repeats", "noisy", "excused"),
 )
 
 

@@ -74,11 +74,12 @@ def test_noise_excuses_field_by_field():
 
 def test_evidence_of_pairs_is_all_that_the_ledger_counted():
     """Under the names that the gate reads."""
-    sums = PairSums(counts=Counter(wins=150, losses=20, ties=3, repeated=173, noisy=2))
+    sums = PairSums(counts=Counter(wins=150, losses=20, ties=3, failed=5, legacy_failed=4, repeated=173, noisy=2))
     sums.histograms[Measure.RATIO] = bins(r80=173)
     found = paired_evidence(sums, POLICY)
     bound, median = found.pop("p95_ratio"), found.pop("gain")
-    assert found == {"wins": 150, "losses": 20, "ties": 3, "repeats": 173, "noisy": 2, "excused": 0}
+    figures = {"wins": 150, "losses": 20, "ties": 3, "paired_failed": 5, "legacy_failed": 4}
+    assert found == {**figures, "repeats": 173, "noisy": 2, "excused": 0}
     assert (bound, median) == (pytest.approx(0.81, abs=0.02), pytest.approx(0.2, abs=0.02))
     nothing = paired_evidence(PairSums(), POLICY)
     assert (nothing["p95_ratio"], nothing["gain"], nothing["wins"]) == (None, None, 0)
