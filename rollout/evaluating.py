@@ -26,22 +26,29 @@ _SETTLED: Final = "settled"  # the criterion that says how long a hold takes to 
 def evaluate(deployment: Deployment) -> Look:
     """Look once, and act; returns what was seen.
 
-    Raises LedgerError, redis.RedisError, FlagError, ConfigurationError.
+    Nothing is written before it was looked for harm: a ledger that takes nothing keeps nobody with enhanced. Raises
+    LedgerError, redis.RedisError, FlagError, ConfigurationError.
     """
-    take_complaints(deployment)
-    policy = deployment.policy()
-    deployment.ledger.rollout.put_under(policy.digest(), msgspec.to_builtins(policy))
-    if build := _live_build(deployment):
-        deployment.ledger.rollout.put_build(build)
     seen = look(deployment)
-    if _was_rolled_back(seen):
-        _record(deployment, seen, _said(deployment, seen))
+    if not _took_back(deployment, seen):
+        _keep_house(deployment, seen)
         seen = look(deployment)
-    if seen.decision.state is State.ROLLBACK and not seen.stand.rolled_back:
-        _take_back(deployment, seen)
+        _took_back(deployment, seen)
     _keep(deployment, seen)
     log.info("gate.evaluated", epoch=seen.opened.epoch, share=seen.opened.share, state=str(seen.decision.state))
     return seen
+
+
+def _keep_house(deployment: Deployment, seen: Look) -> None:
+    """Take complaints in, see that the epoch is of this policy and build, and record what the flags say."""
+    take_complaints(deployment)
+    deployment.ledger.rollout.put_under(seen.policy.digest(), msgspec.to_builtins(seen.policy))
+    if build := _live_build(deployment):
+        deployment.ledger.rollout.put_build(build)
+    if _was_rolled_back(seen):
+        with deployment.ledger.reading() as reading:
+            epoch = reading.rollout.opened().epoch
+        _record(deployment, seen, _said(deployment, seen), epoch)
 
 
 def _live_build(deployment: Deployment) -> str | None:
@@ -61,20 +68,23 @@ def _live_build(deployment: Deployment) -> str | None:
 # --- harm
 
 
-def _take_back(deployment: Deployment, seen: Look) -> None:
-    """Roll back, first by the flags, then in the ledger."""
-    if deployment.server is None:
-        return
-    why = seen.decision.summary
-    _, said = roll_back(deployment.server, deployment.keys, by=GATE, why=why, barred=seen.opened.build)
-    log.warning("gate.rolled_back", epoch=seen.opened.epoch, share=seen.opened.share, build=seen.opened.build)
-    _record(deployment, seen, said)
+def _took_back(deployment: Deployment, seen: Look) -> bool:
+    """Roll back where harm is proven, first by the flags, then in the ledger; tells whether it was so."""
+    if deployment.server is None or seen.decision.state is not State.ROLLBACK or seen.stand.rolled_back:
+        return False
+    said = last_rollback(deployment.server, deployment.keys)
+    if said is None or seen.stored is None or said.version != seen.stored.version:  # else it was, and is not recorded
+        why, build = seen.decision.summary, seen.opened.build
+        _, said = roll_back(deployment.server, deployment.keys, by=GATE, why=why, barred=build)
+        log.warning("gate.rolled_back", epoch=seen.opened.epoch, share=seen.opened.share, build=build)
+    _record(deployment, seen, said, seen.opened.epoch)
+    return True
 
 
-def _record(deployment: Deployment, seen: Look, said: RolledBack) -> None:
+def _record(deployment: Deployment, seen: Look, said: RolledBack, epoch: int) -> None:
     try:
         deployment.ledger.rollout.rolled_back(
-            epoch=seen.opened.epoch,
+            epoch=epoch,
             by=said.by,
             why=said.why,
             barred=said.barred,

@@ -313,15 +313,21 @@ def test_harm_is_acted_upon_where_the_ledger_takes_nothing(rollout, server):
     climbed(rollout, 1)
     rollout.hours(50, Candidate(success=0.5))
     engine = open_engine(rollout.database_url)
+    full = {table: f"full_{table}" for table in ("epochs", "rollout", "audit", "evaluations", "complaints")}
     with engine.begin() as connection:
-        connection.execute(sa.text("CREATE TRIGGER full BEFORE INSERT ON epochs BEGIN SELECT RAISE(FAIL, 'full'); END"))
+        for table, name in full.items():
+            trigger = f"CREATE TRIGGER {name} BEFORE INSERT ON {table} BEGIN SELECT RAISE(FAIL, 'full'); END"
+            connection.execute(sa.text(trigger))
     assert rollout.minute() == "None"  # nobody could record it
     assert read_flags(server, KEYS).flags == OFF
     with engine.begin() as connection:
-        connection.execute(sa.text("DROP TRIGGER full"))
+        for name in full.values():
+            connection.execute(sa.text(f"DROP TRIGGER {name}"))
     engine.dispose()
-    assert rollout.minute() == "hold"
+    assert [rollout.minute() for _ in range(2)] == ["rollback", "hold"]
     assert read_share(rollout) == 0
+    assert rollout("resume", "--build", "mended", "--by", "ann", "--why", "it is").code == 0
+    assert read_flags(server, KEYS).flags == {**dict.fromkeys(SWITCHES, True), SHARE: 0}  # as before the rollback
     assert [one["actor"] for one in rollout("audit", "list", "--json").json if one["action"] == "rollback"] == ["gate"]
 
 
