@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ from console.errors import StuckError
 
 STOP_S: Final = 20.0  # a drain's turn ends well before
 RESTARTS: Final = 5
+STARTS: Final = 3  # of a Valkey: its port may be taken between being found and being opened
 
 
 @contextlib.contextmanager
@@ -23,15 +25,26 @@ def embedded_valkey(folder: Path) -> Iterator[str]:
     """Run a Valkey of our own, its data in `folder`; yields its URL."""
     folder.mkdir(parents=True, exist_ok=True)
     config = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
-    server = ValkeyServer(data_dir=folder, config=config, persist=True)
-    try:
-        server.start()
-    except (ValkeyServerError, OSError) as error:
-        raise StuckError(f"the embedded Valkey does not start: {type(error).__name__}, see {folder}") from None
+    for left in reversed(range(STARTS)):
+        server = ValkeyServer(port=_free_port(), data_dir=folder, config=config, persist=True)
+        try:
+            server.start()
+            break
+        except (ValkeyServerError, OSError) as error:
+            if not left:
+                raise StuckError(f"the embedded Valkey does not start: {type(error).__name__}, see {folder}") from None
     try:
         yield f"redis://127.0.0.1:{server.port}/0"
     finally:
         server.stop()
+
+
+def _free_port() -> int:
+    """Return a port that is free just now; whoever counts up from a fixed one meets all others who do."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 class WorkerProcess:
