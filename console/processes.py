@@ -26,7 +26,7 @@ def embedded_valkey(folder: Path) -> Iterator[str]:
     folder.mkdir(parents=True, exist_ok=True)
     config = {"appendonly": "yes", "appendfsync": "everysec", "maxmemory-policy": "noeviction"}
     for left in reversed(range(STARTS)):
-        server = ValkeyServer(port=_free_port(), data_dir=folder, config=config, persist=True)
+        server = ValkeyServer(port=free_port(), data_dir=folder, config=config, persist=True)
         try:
             server.start()
             break
@@ -39,7 +39,7 @@ def embedded_valkey(folder: Path) -> Iterator[str]:
         server.stop()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Return a port that is free just now; whoever counts up from a fixed one meets all others who do."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

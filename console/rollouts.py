@@ -1,4 +1,4 @@
-"""What the commands of a rollout share: whom they act upon, who says so and why, and how a moment reads."""
+"""What commands that decide share: what they act upon, who says so, and why."""
 
 import contextlib
 from collections.abc import Iterator
@@ -40,18 +40,20 @@ def deployment_of(found: Place) -> Iterator[Deployment]:
 
 
 def said(by: str) -> str:
-    """Return who decides; raises UsageError for nobody."""
-    return _text(by, "--by", "a name", LONGEST_NAME)
+    """Return who decides, as a database and JSON take it; raises UsageError for nobody."""
+    return words(by, "--by", "a name", LONGEST_NAME)
 
 
 def reason(why: str) -> str:
     """Return why; raises UsageError for no reason."""
-    return _text(why, "--why", "a reason", LONGEST_WHY)
+    return words(why, "--why", "a reason in words", LONGEST_WHY)
 
 
-def _text(given: str, option: str, what: str, longest: int) -> str:
-    text = " ".join(given.split())
-    if not 0 < len(text) <= longest:
-        found = "nothing was given" if not text else f"{len(text):,} characters were given"
-        raise UsageError(f"{option}: {what} of 1 to {longest} characters is needed, and {found}")
+def words(given: str, option: str, what: str, longest: int, *, optional: bool = False) -> str:
+    """Return what was typed on one line; bytes that are no UTF-8 come as lone surrogates, which nothing can store."""
+    text = " ".join(given.split()).encode("utf-8", "replace").decode()
+    if not text and not optional:
+        raise UsageError(f"{option}: {what} is needed")
+    if len(text) > longest:
+        raise UsageError(f"{option}: {what} of at most {longest} characters is needed, not of {len(text):,}")
     return text

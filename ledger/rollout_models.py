@@ -21,6 +21,7 @@ class RolloutRow(Base):
     epoch: Mapped[int] = mapped_column(default=0)  #: that it was of
     clean: Mapped[int | None]  #: evaluations in a row without a reason to hold; None: it does not hold
     rolled_back: Mapped[bool] = mapped_column(default=False)  #: nothing is promoted until a person resumes
+    taken_back: Mapped[str] = mapped_column(String(500), default="")  #: why it was
     barred: Mapped[str | None] = mapped_column(String(200))  #: the build that harm was proven of
     switched_off: Mapped[str] = mapped_column(String(200), default="")  #: flags that were on before the rollback
     summary: Mapped[str] = mapped_column(String(1_000), default="")

@@ -27,6 +27,7 @@ _LOCK: Final = 7_103_554  # whoever changes where the rollout stands
 _BY: Final = 200
 _WHY: Final = 500
 _SUMMARY: Final = 1_000
+_UNDER_WAY: Final = select(PauseRow.id).where(PauseRow.resumed_at.is_(None))
 
 
 class RolloutError(LedgerError):
@@ -85,6 +86,7 @@ class Stand:
     clean: int | None = None
     summary: str = ""
     rolled_back: bool = False
+    taken_back: str = ""  #: why
     barred: str | None = None
     switched_off: tuple[str, ...] = ()
     evaluated_at: datetime | None = None
@@ -136,11 +138,16 @@ class RolloutReading:
         return 1 + int(self._connection.scalar(query) or 0)
 
     def paused(self, epoch: int) -> Paused:
-        """Return how long an epoch was paused."""
+        """Return how much of an epoch was paused, and by whom it is; a pause outlives the epoch that it began in."""
+        opened_at = self._connection.scalar(select(EpochRow.opened_at).where(EpochRow.epoch == epoch))
+        assert opened_at is not None
+        lasting = PauseRow.resumed_at.is_(None) | (PauseRow.resumed_at > opened_at)
+        rows = self._connection.execute(select(PauseRow.__table__).where(lasting)).mappings().all()
         now = _now(self._connection)
-        rows = self._connection.execute(select(PauseRow.__table__).where(PauseRow.epoch == epoch)).mappings().all()
-        seconds = sum(((row["resumed_at"] or now) - row["paused_at"]).total_seconds() for row in rows)
-        under_way = next((row for row in rows if row["resumed_at"] is None), None)
+        seconds, under_way = 0.0, None
+        for row in rows:
+            seconds += max(0.0, ((row["resumed_at"] or now) - max(row["paused_at"], opened_at)).total_seconds())
+            under_way = row if row["resumed_at"] is None else under_way
         if under_way is None:
             return Paused(seconds)
         return Paused(seconds, under_way["paused_at"], under_way["paused_by"], under_way["why"])
@@ -216,24 +223,23 @@ def put_build(connection: Connection, build: str) -> int | None:
 
 
 def pause(connection: Connection, *, by: str, why: str) -> None:
-    """Let the open epoch rest; raises PausedError where it does."""
-    epoch = open_epoch(connection)
-    if connection.scalar(_under_way(epoch)) is not None:
+    """Let the rollout rest, whatever epochs come; raises PausedError where it does."""
+    if connection.scalar(_UNDER_WAY) is not None:
         raise PausedError(paused=True)
+    epoch = open_epoch(connection)
     connection.execute(insert(PauseRow).values(epoch=epoch, paused_by=storable(by, _BY), why=storable(why, _WHY)))
 
 
 def resume(connection: Connection, *, by: str) -> None:
-    """Let the open epoch go on; raises PausedError where it does."""
-    found = connection.scalar(_under_way(open_epoch(connection)))
-    if found is None:
+    """Let the rollout go on; raises PausedError where it does."""
+    if not _end_pause(connection, by):
         raise PausedError(paused=False)
+
+
+def _end_pause(connection: Connection, by: str) -> bool:
     ended = {"resumed_at": func.now(), "resumed_by": storable(by, _BY)}
-    connection.execute(update(PauseRow).where(PauseRow.id == found).values(**ended))
-
-
-def _under_way(epoch: int) -> Any:
-    return select(PauseRow.id).where(PauseRow.epoch == epoch, PauseRow.resumed_at.is_(None))
+    result = connection.execute(update(PauseRow).where(PauseRow.resumed_at.is_(None)).values(**ended))
+    return result.rowcount > 0
 
 
 def keep(connection: Connection, found: Evaluation) -> None:
@@ -251,15 +257,21 @@ def note_complaints_read(connection: Connection) -> None:
     put(connection, RolloutRow, [{"id": ONLY, "complaints_read_at": _now(connection)}])
 
 
-def note_rolled_back(connection: Connection, *, barred: str | None, switched_off: Iterable[str]) -> None:
+def note_rolled_back(connection: Connection, *, why: str, barred: str | None, switched_off: Iterable[str]) -> None:
     """Note that nothing is promoted until a person resumes; `barred`: the build that harm was proven of."""
-    flags = storable(",".join(switched_off), 200)
-    put(connection, RolloutRow, [{"id": ONLY, "rolled_back": True, "barred": barred, "switched_off": flags}])
+    flags, why = storable(",".join(switched_off), 200), storable(why, _WHY)
+    put(
+        connection,
+        RolloutRow,
+        [{"id": ONLY, "rolled_back": True, "taken_back": why, "barred": barred, "switched_off": flags}],
+    )
 
 
-def note_resumed(connection: Connection) -> None:
-    """Note that a person has resumed after a rollback."""
-    put(connection, RolloutRow, [{"id": ONLY, "rolled_back": False, "barred": None, "switched_off": ""}])
+def note_resumed(connection: Connection, *, by: str) -> None:
+    """Note that a person has resumed after a rollback; a pause is over with it."""
+    _end_pause(connection, by)
+    nothing = {"rolled_back": False, "taken_back": "", "barred": None, "switched_off": ""}
+    put(connection, RolloutRow, [{"id": ONLY, **nothing}])
 
 
 def approve(connection: Connection, *, epoch: int, evidence: str, review: str, by: str, why: str) -> int:

@@ -90,7 +90,7 @@ class Steering:
         """Record a rollback that is in force: the epoch ends, and nothing is promoted until a person resumes."""
         with self._changing() as connection:
             opened = rollouts.advance(connection, epoch, by=by, why=why, share=0, flags=-1)
-            rollouts.note_rolled_back(connection, barred=barred, switched_off=switched_off)
+            rollouts.note_rolled_back(connection, why=why, barred=barred, switched_off=switched_off)
             self._note(connection, by, "rollback", opened=opened, why=why, **body)
             return opened
 
@@ -112,7 +112,7 @@ class Steering:
         """Begin anew at stage 0 with a build, after a rollback or instead of another build; raises MovedOnError."""
         with self._changing() as connection:
             opened = rollouts.advance(connection, epoch, by=by, why=why, share=0, build=build, flags=-1)
-            rollouts.note_resumed(connection)
+            rollouts.note_resumed(connection, by=by)
             self._note(connection, by, "resume", opened=opened, build=build, why=why)
             return opened
 
@@ -150,8 +150,7 @@ class Steering:
         with self._connected() as connection:
             return self._audit.check(connection)
 
-    def audited(self, actions: Iterable[str] | None = None) -> Iterator[Entry]:
-        """Yield the rows of the audit, the first first; of some actions, or all."""
-        wanted = None if actions is None else frozenset(actions)
+    def audited(self) -> Iterator[Entry]:
+        """Yield the rows of the audit, the first first."""
         with self._connected() as connection:
-            yield from (entry for entry in entries(connection) if wanted is None or entry.action in wanted)
+            yield from entries(connection)

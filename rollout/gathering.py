@@ -55,7 +55,7 @@ def gather(
         attempt=attempt,
         age_s=(now - row.opened_at).total_seconds() - paused.seconds,
         paused=f"{paused.by}: {paused.why}" if paused.since is not None else "",
-        rolled_back=(row.why or "no reason was given") if stand.rolled_back else "",
+        rolled_back=(stand.taken_back or "no reason was given") if stand.rolled_back else "",
         clean=stand.clean,
         hours_with_data=reading.hours(row.epoch),
         distinct_users=users,

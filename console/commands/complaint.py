@@ -47,7 +47,7 @@ def add(
     Example: gnomon complaint add --user 4711 --text "it forgot my budget" --by ann
     """
     name = said(by)
-    check_complaint(user, text)
+    check_complaint(user, text, conversation)
     with _asked(run, live=live) as deployment:
         server = deployment.server
         assert server is not None

@@ -14,7 +14,7 @@ from console.errors import EXIT_FINDINGS, EXIT_OK, StuckError
 from console.options import Json
 from console.output import note, print_json
 from console.producers import Acknowledgement, await_acknowledged
-from console.rollouts import said
+from console.rollouts import LONGEST_WHY, said, words
 from gnomon.connecting import connect
 from gnomon.flags import STALE_S, StoredFlags, check_user, with_user
 from gnomon.keys import Keys
@@ -52,11 +52,13 @@ def rollback(
     """
     if user is not None:
         check_user(user)
+    name = said(by or getpass.getuser())
+    because = words(why, "--why", "a reason", LONGEST_WHY, optional=True) or "gnomon rollback"
     settings = load(database_url="sqlite:///unused")  # the ledger may be down: a rollback must not need it
     keys = Keys(settings.namespace)
     with contextlib.closing(connect(settings.redis_url.get_secret_value())) as server:
         with _or_the_kill_file():
-            stored = _store(server, keys, user, by=by, why=why)
+            stored = _store(server, keys, user, by=name, why=because)
         seen = _await(server, keys, stored.version)
     if json:
         print_json(_document(stored, user, seen))
@@ -65,9 +67,9 @@ def rollback(
     return EXIT_OK if _in_force(stored, seen) else EXIT_FINDINGS
 
 
-def _store(server: "redis.Redis", keys: Keys, user: str | None, *, by: str | None, why: str) -> StoredFlags:
+def _store(server: "redis.Redis", keys: Keys, user: str | None, *, by: str, why: str) -> StoredFlags:
     if user is None:
-        stored, _ = roll_back(server, keys, by=said(by or getpass.getuser()), why=why or "gnomon rollback")
+        stored, _ = roll_back(server, keys, by=by, why=why)
         return stored
     return change_flags(server, keys, lambda stored: with_user(stored, user, enabled=False))
 

@@ -17,6 +17,7 @@ from console.errors import EXIT_FINDINGS, EXIT_OK, UsageError
 from console.facts import counted
 from console.options import Json, Live, Place, RunName, place
 from console.output import note, out, plain, print_json, progress
+from console.rollouts import By, Why, reason, said
 from console.rules import Rules, in_words, preview_as_json
 from ledger import PICKED_UP_S, CriticalRuleError, Draft, Ledger, Preview, Rejudged
 
@@ -29,8 +30,6 @@ _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 Operation = Annotated[str, typer.Argument(metavar="OPERATION", help="As `gnomon groups` shows it.")]
 Path = Annotated[str, typer.Argument(metavar="PATH", help="Where it differs: '$[*].score', indices and ids as [*].")]
 Kinds = Annotated[str, typer.Argument(metavar="KIND", help="How it differs there: changed, lost, added…")]
-By = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides; kept for good.")]
-Why = Annotated[str, typer.Option("--why", metavar="TEXT", help="Why; kept for good.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -114,11 +113,11 @@ def add(
 
     Example: gnomon rules add memory.recent '$[*].score' changed --by ann --why "rounded differently" --expires 30d
     """
-    found, author, reason = place(run, live=live), _said(by, "--by: a name is needed"), _reason(why)
+    found, author, because = place(run, live=live), said(by), reason(why)
     with contextlib.closing(found.ledger()) as ledger:
         operation, path, kind = _place_of(operation, path, kind, found, ledger)
         expires_at = _moment(expires, ledger) if expires is not None else None
-        draft = Draft(operation=operation, path=path, kind=kind, author=author, reason=reason, expires_at=expires_at)
+        draft = Draft(operation=operation, path=path, kind=kind, author=author, reason=because, expires_at=expires_at)
         seen = ledger.preview(operation, path, kind)
         if not _shown_and_wanted(seen, yes=yes):
             note("Nothing was changed.")
@@ -149,9 +148,9 @@ def retire(
 
     Example: gnomon rules retire 3 --by ann --why "it was a bug after all"
     """
-    author, reason = _said(by, "--by: a name is needed"), _reason(why)
+    author, because = said(by), reason(why)
     with contextlib.closing(place(run, live=live).ledger()) as ledger:
-        ended = ledger.retire_rule(rule, by=author, why=reason)
+        ended = ledger.retire_rule(rule, by=author, why=because)
     if json:
         print_json({"rule": rule, "version": ended.version, "epoch": ended.epoch})
     else:
@@ -246,17 +245,6 @@ def _read_moment(text: str, now: datetime) -> datetime:
         return now + timedelta(**{_UNITS[span[2]]: int(span[1])})
     moment = datetime.fromisoformat(text)
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-
-
-def _said(text: str, otherwise: str) -> str:
-    """Return what was typed as a database takes it; bytes that are no UTF-8 come as lone surrogates."""
-    if not text.strip():
-        raise UsageError(otherwise)
-    return text.strip().encode("utf-8", "replace").decode()
-
-
-def _reason(why: str) -> str:
-    return _said(why, "--why: a reason in words is needed")
 
 
 def _shown_and_wanted(seen: Preview, *, yes: bool) -> bool:

@@ -8,7 +8,7 @@ from console.ending import exiting
 from console.errors import EXIT_FINDINGS, EXIT_OK
 from console.options import Json, Live, Place, RunName, place
 from console.output import note, print_json
-from console.rollouts import By, Why, deployment_of, reason, said
+from console.rollouts import LONGEST_WHY, By, Why, deployment_of, reason, said, words
 from rollout.promoting import NotEligibleError, RefusedError
 from rollout.promoting import approve as approve_it
 from rollout.promoting import promote as promote_it
@@ -36,7 +36,7 @@ def approve(*, by: By, why: NoWhy = "", run: RunName = None, live: Live = False,
     found = place(run, live=live)
     with deployment_of(found) as deployment:
         try:
-            made = approve_it(deployment, by=name, why=" ".join(why.split()))
+            made = approve_it(deployment, by=name, why=words(why, "--why", "a reason", LONGEST_WHY, optional=True))
         except RefusedError as refusal:
             return _refused(refusal, found, json=json)
     if json:
@@ -62,7 +62,7 @@ def promote(*, by: By, why: NoWhy = "", run: RunName = None, live: Live = False,
     found = place(run, live=live)
     with deployment_of(found) as deployment:
         try:
-            made = promote_it(deployment, by=name, why=" ".join(why.split()))
+            made = promote_it(deployment, by=name, why=words(why, "--why", "a reason", LONGEST_WHY, optional=True))
         except RefusedError as refusal:
             return _refused(refusal, found, json=json)
     if json:

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -10,6 +9,8 @@ import urllib.error
 import urllib.request
 
 import pytest
+
+from console.processes import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -62,12 +63,6 @@ def test_flower_lists_the_worker_and_the_drains(gnomon, left_running):
 
 def drained(tasks):
     return [task for task in (tasks or {}).values() if task["result"] and "match" in task["result"]]
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return taken.getsockname()[1]
 
 
 def ask(port: int, what: str):

@@ -125,7 +125,9 @@ def test_a_rollback_ends_the_stage_and_waits_for_a_person(rollout, seen):
     stand = seen("standing")
     assert (stand.rolled_back, stand.barred, stand.switched_off) == (True, "b1", ("x", "y"))
     assert (seen("opened").share, seen("opened").why) == (0, "harm")
-    assert rollout.begin_again(epoch=3, build="b2", by="ann", why="mended") == 4
+    rollout.put_under("another", {})
+    assert seen("standing").taken_back == "harm"
+    assert rollout.begin_again(epoch=seen("opened").epoch, build="b2", by="ann", why="mended") == 5
     assert (seen("standing").rolled_back, seen("opened").build) == (False, "b2")
 
 
@@ -140,7 +142,19 @@ def test_a_pause_is_measured_by_the_database(rollout, seen):
     assert (paused.by, paused.why, paused.since is not None) == ("ann", "lunch", True)
     rollout.resume(by="ann", why="eaten")
     assert seen("paused", 1).since is None
-    assert seen("paused", 2).seconds == 0
+
+
+def test_a_pause_outlives_its_epoch(rollout, seen):
+    """Another policy or build is no reason to go on; beginning again is."""
+    rollout.put_under("a", {})
+    rollout.pause(by="ann", why="lunch")
+    rollout.put_under("b", {})
+    rollout.put_build("b7")
+    assert (seen("paused", 3).by, seen("paused", 3).since is not None) == ("ann", True)
+    with pytest.raises(PausedError, match="paused already"):
+        rollout.pause(by="tom", why="too")
+    rollout.begin_again(epoch=3, build="b8", by="ann", why="mended")
+    assert (seen("paused", 4).since, seen("paused", 4).seconds) == (None, 0)
 
 
 def test_evaluations_are_kept(rollout, seen):

@@ -44,6 +44,7 @@ def upgrade() -> None:
         sa.Column("epoch", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("clean", sa.BigInteger(), nullable=True),
         sa.Column("rolled_back", sa.Boolean(), server_default=sa.false(), nullable=False),
+        _text("taken_back", 500),
         sa.Column("barred", sa.String(length=200), nullable=True),
         _text("switched_off", 200),
         _text("summary", 1_000),

@@ -176,9 +176,9 @@ class Gnomon:
 
         `conversation_id`: in which conversation, where that is known.
 
-        Raises FlagError for a bad user id, UnreachableError where Redis does not answer: then nothing was noted.
+        Raises FlagError for a bad id or text, UnreachableError where Redis does not answer: then nothing was noted.
         """
-        check_complaint(user_id, text)
+        check_complaint(user_id, text, conversation_id or "")
         if self._settings.redis_url is None:
             raise UnreachableError("a complaint cannot be kept: GNOMON_REDIS_URL is not set")
         with contextlib.closing(connect(self._settings.redis_url)) as server:

@@ -13,6 +13,7 @@ from gnomon.keys import Keys
 from gnomon.switchboard import change_flags
 
 LONGEST_TEXT: Final = 10_000
+LONGEST_CONVERSATION: Final = 200
 
 
 class Complaint(msgspec.Struct, frozen=True):
@@ -27,14 +28,20 @@ class Complaint(msgspec.Struct, frozen=True):
     filed_by: str = ""
 
 
-def check_complaint(user: object, text: object) -> None:
-    """Raise FlagError where there is nobody, or nothing, to complain."""
+def check_complaint(user: object, text: object, conversation: object = "") -> None:
+    """Raise FlagError where there is nobody, or nothing, to complain, or what cannot be a conversation's id."""
     check_user(user)
     if not isinstance(text, str) or not 0 < len(text) <= LONGEST_TEXT:
         found = f"{len(text)} characters" if isinstance(text, str) else f"a {type(text).__name__}"
         raise FlagError(f"a complaint is text of 1 to {LONGEST_TEXT:,} characters, not {found}")
     if has_surrogates(text):
         raise FlagError("a complaint has no lone surrogates: they have no form in JSON")
+    if not isinstance(conversation, str) or len(conversation) > LONGEST_CONVERSATION or has_surrogates(conversation):
+        size = f" of {len(conversation)}" if isinstance(conversation, str) else ""
+        raise FlagError(
+            f"a conversation's id is text of at most {LONGEST_CONVERSATION} characters, without lone surrogates, "
+            f"not a {type(conversation).__name__}{size}"
+        )
 
 
 def keep_complaint(
