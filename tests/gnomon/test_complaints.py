@@ -61,6 +61,15 @@ def test_nothing_cannot_be_complained_of(text):
     assert "xxx" not in str(caught.value)
 
 
+@pytest.mark.parametrize("conversation", [0, 42, b"c-1", "x" * 201, "half \udcff"])
+def test_a_conversation_has_an_id_that_can_be_written_down(conversation):
+    """Refused before anything is kept; it is never told in the error."""
+    client = Gnomon.from_env({"GNOMON_REDIS_URL": "redis://127.0.0.1:1/0"})
+    with pytest.raises(FlagError, match="a conversation's id is text of at most 200 characters") as caught:
+        client.complain("ann", "it is wrong", conversation_id=conversation)
+    assert "xxx" not in str(caught.value)
+
+
 @pytest.mark.parametrize("environ", [{}, {"GNOMON_REDIS_URL": "redis://127.0.0.1:1/0"}])
 def test_what_cannot_be_kept_is_told(environ):
     """Whoever complains must know; nothing was counted."""

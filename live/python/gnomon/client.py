@@ -178,13 +178,14 @@ class Gnomon:
 
         Raises FlagError for a bad id or text, UnreachableError where Redis does not answer: then nothing was noted.
         """
-        check_complaint(user_id, text, conversation_id or "")
+        conversation = "" if conversation_id is None else conversation_id
+        check_complaint(user_id, text, conversation)
         if self._settings.redis_url is None:
             raise UnreachableError("a complaint cannot be kept: GNOMON_REDIS_URL is not set")
         with contextlib.closing(connect(self._settings.redis_url)) as server:
             try:
                 keys = Keys(self._settings.namespace)
-                keep_complaint(server, keys, user_id, text, conversation=conversation_id or "")
+                keep_complaint(server, keys, user_id, text, conversation=conversation)
             except (redis.RedisError, OSError) as error:
                 raise UnreachableError(f"a complaint cannot be kept: {_name(error)}") from error
         self.tap.tally.add("complaints")
