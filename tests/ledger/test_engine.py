@@ -1,6 +1,7 @@
 """A database that does not answer is one error of ours, whatever its driver calls it, and never names a password."""
 
 import contextlib
+import select
 import socket
 import sqlite3
 import threading
@@ -211,6 +212,7 @@ def test_a_worker_frozen_while_it_sends_rows_holds_nobody_up(migrated_postgres_u
     sending.pgconn.send_flush_request()
     while sending.pgconn.flush():
         pass
+    assert select.select([sending.fileno()], [], [], 10)[0]  # the row is the frozen one's: the server has answered
     holder.commit(finding())  # waits for the row
     assert read(ledger, "done") == before + 1
     with pytest.raises(LedgerUnreachableError, match="connection is lost"):
