@@ -1,6 +1,7 @@
 """Servers that tests share: one PostgreSQL and one Valkey a session, a clean database of theirs for every test."""
 
 import atexit
+import random
 import shutil
 import signal
 import tempfile
@@ -13,18 +14,37 @@ import psycopg
 import pytest
 import redis
 
+from tests import forking
+
+forking.use()
+
 # started in the background by a shell, this process ignores Ctrl-C, and so would every command that a test interrupts
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(trylast=True)  # whatever else is left out is left out by then
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what takes long, the faults at length for one, unless it is named."""
-    if "chaos" in config.option.markexpr:
-        return
-    long = [item for item in items if item.get_closest_marker("chaos")]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if item not in long]
+    """Leave out what takes very long, the faults at length for one, unless it is named; deal the other long ones."""
+    if "chaos" not in config.option.markexpr:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("chaos")])
+        items[:] = [item for item in items if not item.get_closest_marker("chaos")]
+    items[:] = _dealt(items, getattr(config, "workerinput", {}).get("workercount", 1))
+
+
+def _dealt(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
+    """Have each of the processes, which get as many tests in a row, begin with its share of the long ones."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    rest = [item for item in items if not item.get_closest_marker("long")]
+    random.Random(1).shuffle(long)  # some of them wait, some compute: both at once is best
+    dealt: list[pytest.Item] = []
+    for number in range(processes):
+        end = len(dealt) + (len(items) - len(dealt)) // (processes - number)
+        dealt += long[number::processes]
+        more = max(0, end - len(dealt))
+        dealt += rest[:more]
+        rest = rest[more:]
+    return [*dealt, *rest]
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BOUND_S = 240  # each under 30 s on a machine of its own
 OFTEN = {"engine", "judge", "live"}  # what the others measure is tested elsewhere, too
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def benchmarks():

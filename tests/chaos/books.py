@@ -57,6 +57,13 @@ def now_us() -> int:
     return time.monotonic_ns() // 1_000 + int(os.environ.get(CLOCK, "0"))
 
 
+def say(file: Path, text: str) -> None:
+    """Write a file that others read meanwhile: they find what was there before, or all of it."""
+    fresh = file.with_name(f".{file.name}")
+    fresh.write_text(text)
+    fresh.replace(file)
+
+
 @dataclass(slots=True)
 class _Known:
     """What this process has read of a file."""

@@ -8,7 +8,7 @@ from typing import Final, Self
 from gnomon.hashing import SHED_PLACES
 from gnomon.lane_figures import LaneFigures, read_lanes
 from gnomon.shedding import shed_place
-from tests.chaos.books import SLOW, Line, Mark
+from tests.chaos.books import SLOW, Line, Mark, say
 from tests.chaos.naming import fault
 from tests.chaos.rig import Rig, eventually
 from tests.chaos.trial import Trial
@@ -36,7 +36,7 @@ POLL_S: Final = 0.05
 def _overload(trial: Trial) -> Iterator[None]:
     rig, slow = trial.rig, trial.rig.folder / SLOW
     with Observer(rig) as seen:
-        slow.write_text(str(PAUSE_S))
+        say(slow, str(PAUSE_S))
         _call(trial, RATE, seed=trial.seed + 1_000)
         _hold(trial, seen)
         for live in rig.alive:

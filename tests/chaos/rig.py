@@ -20,7 +20,7 @@ from gnomon.hashing import lane_of
 from gnomon.hints import drain_hint
 from gnomon.keys import Keys
 from ledger import Ledger, LedgerError
-from tests.chaos.books import CLOCK, FOLDER, PAUSE
+from tests.chaos.books import CLOCK, FOLDER, PAUSE, say
 from tests.chaos.evidence import Witness
 from tests.chaos.processes import LiveProcess, Worker, clock_set_by
 from tests.chaos.servers import Postgres, ProxyProcess, Room, Valkey
@@ -180,7 +180,7 @@ class Rig:
 
     def turn_clock(self, whose: Clock, offset: str) -> None:
         """Let a clock be off from now on, as in `+1h`; it is looked at once a second."""
-        (self.folder / f"clock-{whose}").write_text(offset)
+        say(self.folder / f"clock-{whose}", offset)
 
     # --- how far they are
 

@@ -36,6 +36,7 @@ def test_at_length(fault, make_rig, table):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("group", GROUPS)
 def test_in_short(group, make_rig, table):
     """Several faults, one after another, on the same deployment."""

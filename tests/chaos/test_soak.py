@@ -16,6 +16,7 @@ LONG = Size(users=500, rate=400, warm=0, hold_s=4, times=1, hurried=False)
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_soaked_for_some_seconds(make_rig, soaked):
     """A few thousand captures under fire, a fault every 2 s, come to what they came to untouched."""
     _soak(make_rig, soaked, Spec(proxy=True, workers=2), SHORT, captures=4_800, every_s=2, seed=SEED)

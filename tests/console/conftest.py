@@ -1,8 +1,6 @@
 """Running the real command, in a folder of its own, with nothing of the tester's environment."""
 
-import atexit
 import contextlib
-import functools
 import json
 import os
 import subprocess
@@ -18,7 +16,7 @@ import redis
 from gnomon import Gnomon as Client
 from gnomon.settings import ClientSettings
 from ledger import Ledger
-from tests.console.zygote import Zygote
+from tests.forking import TERMINAL
 
 DEADLINE_S = 150
 OWN = ("GNOMON_", "ENHANCED_")
@@ -53,19 +51,17 @@ class Gnomon:
     started: "list[subprocess.Popen[str]]" = field(default_factory=list)
 
     def __call__(self, *arguments: str, **environ: str) -> Ran:
-        done = self._run(list(arguments), environ)
+        done = subprocess.run(
+            [sys.executable, "-m", "console", *arguments],
+            cwd=self.folder,
+            env={**self.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
         assert "Traceback" not in done.stderr, done.stderr
         return Ran(done.returncode, done.stdout, done.stderr)
-
-    def _run(self, arguments: list[str], environ: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-        """Run it in a fork that has its imports behind it, or, where the environment is another one, afresh."""
-        env = {**self.environ, **environ}
-        if all(name.startswith(OWN) for name in environ):
-            return zygote().run(arguments, self.folder, env, DEADLINE_S)
-        command = [sys.executable, "-m", "console", *arguments]
-        return subprocess.run(
-            command, cwd=self.folder, env=env, capture_output=True, text=True, timeout=DEADLINE_S, check=False
-        )
 
     def start(self, *arguments: str, **environ: str) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
@@ -94,15 +90,7 @@ def command_in(folder: Path) -> Gnomon:
 def plain_environment() -> dict[str, str]:
     """Return the tester's environment without settings of ours."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
-    return {**kept, "COLUMNS": "120", "NO_COLOR": "1"}
-
-
-@functools.cache
-def zygote() -> Zygote:
-    """Start the process that runs commands; one for a session."""
-    made = Zygote(plain_environment())
-    atexit.register(made.close)
-    return made
+    return {**kept, **TERMINAL}
 
 
 @pytest.fixture

@@ -28,7 +28,6 @@ from tests.console.conftest import Gnomon, Ran
 
 KINDS = {"memory.save": Kind.WRITE, "memory.recent": Kind.READ, "chat.send": Kind.GENERATE}
 CLUSTERS = 256
-EVALUATE = "from tasks.evaluate import evaluate; print(evaluate())"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +53,7 @@ class Rehearsal:
     def minute(self) -> str:
         """Let a minute go by: what beat asks for; returns the gate's state."""
         done = subprocess.run(
-            [sys.executable, "-c", EVALUATE],
+            [sys.executable, "-m", "tests.console.look"],
             env=self.gnomon.environ,
             capture_output=True,
             text=True,

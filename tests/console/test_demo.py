@@ -12,7 +12,7 @@ import pytest
 
 from console.processes import free_port
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 def test_the_planted_defect_is_found_as_one_group(gnomon):

@@ -43,6 +43,7 @@ def test_the_decorator_of_the_readme_works():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_every_command_of_the_readme_runs(tmp_path):
     """In a folder that looks like the checkout, one block after another, each with exit code 0."""
     subprocess.run(["make", "setup"], cwd=ROOT, check=True, capture_output=True)  # nothing to do under make test

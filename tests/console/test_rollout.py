@@ -54,6 +54,7 @@ def read_share(rollout: Rehearsal) -> int:
     return share
 
 
+@pytest.mark.long
 def test_a_good_candidate_goes_all_the_way(rollout, server):
     """0, 1, 10, 25, 50, 100: each stage on evidence of its own and a person's word, and all of it in the audit."""
     assert rollout.minute() == "collecting"
@@ -73,6 +74,7 @@ def test_a_good_candidate_goes_all_the_way(rollout, server):
 # --- candidates that are not good
 
 
+@pytest.mark.long
 def test_one_that_turns_bad_is_rolled_back(rollout, server, live_client, live_process):
     """At 25 %, in the hour under way: legacy serves everybody within 2 s of the look, before anybody is asked."""
     climbed(rollout, 25)

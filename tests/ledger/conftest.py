@@ -81,14 +81,14 @@ def ledger(open_ledger) -> Ledger:
 
 
 @pytest.fixture
-def dump(url) -> Iterator[Callable[[], dict[str, list[dict[str, Any]]]]]:
-    """Read every row of every table there is, whatever the models say."""
+def dump(url) -> Iterator[Callable[..., dict[str, list[dict[str, Any]]]]]:
+    """Read every row of every table there is, or of some, whatever the models say."""
     engine = sa.create_engine(url)
 
-    def tables() -> dict[str, list[dict[str, Any]]]:
+    def tables(*names: str) -> dict[str, list[dict[str, Any]]]:
         found = sa.MetaData()
         with engine.connect() as connection:
-            found.reflect(connection)
+            found.reflect(connection, only=names or None)
             return {
                 name: [dict(row) for row in connection.execute(sa.select(table)).mappings()]
                 for name, table in found.tables.items()

@@ -30,7 +30,7 @@ def agreed(dump):
     """Check that every figure agrees with every other; return the outcomes."""
 
     def check() -> Counter[str]:
-        tables = dump()
+        tables = dump("tallies", "minutes", "lanes", "funnel", "reasons", "parked")
         outcomes, minutes = (summed(tables[name]) for name in ("tallies", "minutes"))
         assert outcomes == minutes
         assert all(count >= 0 for row in (*tables["tallies"], *tables["minutes"]) for count in counts_of(row).values())

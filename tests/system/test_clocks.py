@@ -33,7 +33,7 @@ CLOCKS = {"all off": ((FAST, SLOW), (FAST, SLOW))}
 if "GNOMON_TEST_FULL" in os.environ:
     CLOCKS |= {"all true": ((TRUE, TRUE), (TRUE,)), "live processes off": ((FAST, SLOW), (TRUE,))}
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from gnomon_memory.enhanced import EnhancedMemory
 from gnomon_memory.legacy import LegacyMemory, legacy_store
 from gnomon_memory.rental_service import RentalMemoryService, rental_store
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 FULL = "GNOMON_TEST_FULL" in os.environ  # before the deployment takes such variables away
 FLIP_S = 0.2

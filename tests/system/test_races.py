@@ -17,6 +17,7 @@ MEETINGS = FULL if "GNOMON_TEST_FULL" in os.environ else SHORT
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("meeting", MEETINGS, ids=lambda meeting: meeting.stores)
 def test_no_race_is_taken_for_a_divergence(meeting, valkey_url, tmp_path, monkeypatch):
     """4 live processes, 2 workers of several children: 0 diverged, sums exact, reads far enough apart are judged."""
