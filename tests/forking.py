@@ -30,7 +30,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 MODULES: Final = frozenset({"console", "tests.chaos.producer", "tests.console.look"})
 #: what they import in the end
 IMPORTED: Final = (
+    "alembic.command",
     "celery.apps.worker",
+    "celery.bin.base",
     "celery.bin.worker",
     "celery.concurrency.prefork",
     "celery.fixups.django",

@@ -57,7 +57,7 @@ def worker(
     place = Place(settings, None)
     place.ledger().close()
     bind(load_operations(settings.operation_modules), settings).close()  # as each of its processes will
-    arguments = ["worker", "--task-events", "--pool=prefork", f"--loglevel={log_level}", "--without-mingle"]
+    arguments = ["--task-events", "--pool=prefork", f"--loglevel={log_level}", "--without-mingle"]
     arguments += ["--without-gossip"]  # workers need nothing of each other: they meet in Redis
     arguments += ["--concurrency", str(concurrency or settings.concurrency)]
     if beat:
@@ -66,10 +66,23 @@ def worker(
     if json:
         os.environ["GNOMON_LOG_JSON"] = "1"
         print_json({"pid": os.getpid(), "namespace": settings.namespace, "lanes": settings.lanes})
-    from worker.application import app as celery  # its configuration is read from the settings just checked
+    return _work(arguments)
 
-    celery.worker_main(arguments)
-    return 0
+
+def _work(arguments: list[str]) -> int:
+    """Be Celery's worker until asked to stop.
+
+    `worker_main` would do so by way of the command `celery` and all its plug-ins: Flower and what else is installed is
+    imported and held in memory, for nothing.
+    """
+    from celery.bin.base import CLIContext
+    from celery.bin.worker import worker as command
+
+    from worker.application import app  # its configuration is read from the settings just checked
+
+    context = CLIContext(app=app, no_color=False, workdir=None)
+    code: int | None = command.main(args=arguments, prog_name="gnomon worker", standalone_mode=False, obj=context)
+    return code or 0
 
 
 def _check(settings: WorkerSettings, pid: int | None, patience_s: float, *, json: bool) -> int:
