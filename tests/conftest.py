@@ -13,10 +13,15 @@ from uuid import uuid4
 import psycopg
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from tests import forking
 
 forking.use()
+
+# how long an example takes says how busy the machine is
+settings.register_profile("gnomon", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("gnomon")
 
 # started in the background by a shell, this process ignores Ctrl-C, and so would every command that a test interrupts
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from ledger import FencedError, Finding, LaneCommit, Ledger, PairedRuns
 from worker.entries import LaneEntry
-from worker.lanes import After, Before, LaneStore
+from worker.lane_facts import After, Before
+from worker.lanes import LaneStore
 from worker.overlaps import LONGEST_US
 from worker.selection import Selection, last_writes
 

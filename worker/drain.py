@@ -25,7 +25,7 @@ from worker.held_lane import HeldLane
 from worker.journal import Journal
 from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore
-from worker.looking import Look
+from worker.looking import Look, Looks
 from worker.mending import Mender
 from worker.overlaps import DoneWrites
 from worker.pairs import NO_PAIRS, Pairs
@@ -46,7 +46,6 @@ RESUME_S: Final = 3.0  # they look for it ten times a second
 NOTICE_S: Final = 0.1  # by then a drain has seen that it is to stop, whatever replays
 STOP_S: Final = 1.0  # when the worker stops, for batches to come through: those of fast replays do
 CUT_SHORT_S: Final = 4.0  # and then for the replays under way, without the captures behind them
-LOOK_S: Final = 0.05  # how old a look may be that lanes begin by: a beat is due every 0.25 s
 KEEP_S: Final = 0.25  # between two looks at the leases
 SETTLE_S: Final = 2.0  # a drain whose turn is over waits no longer for a watermark; a beat is due every 0.25 s
 
@@ -89,8 +88,7 @@ class Drain:
         self._stopped_at: float | None = None
         self._interrupted = False  # by Redis or the ledger, in the middle of batches
         self._company = Company(replayer.timeout_s)
-        self._look: Look | None = None
-        self._look_until = 0.0  # it serves lanes that begin: what it promises of the lanes stays true
+        self._looks = Looks(lanes.lookout)
         self._held: dict[int, HeldLane] = {}
         self._patience_s = min(NOTICE_S, replayer.timeout_s / 4)  # an overdue replay is seen in time
         self._ready: deque[int] = deque()  # lanes seen to hold something that nobody held then
@@ -230,22 +228,11 @@ class Drain:
         return bool(self._ready)
 
     def _begin_one(self, held: HeldLane) -> None:
-        if held.begin(self._recent_look()):  # the look was taken before what this reads
+        if held.begin(self._looks.recent()):  # the look was taken before what this reads
             return
         held.look_at = time.monotonic() + IDLE_S
         if not held.waiting:
             self._release(held)
-
-    def _recent_look(self) -> Look:
-        if self._look is None or time.monotonic() > self._look_until:
-            self._look_again()
-        assert self._look is not None
-        return self._look
-
-    def _look_again(self) -> Look:
-        self._look_until = time.monotonic() + LOOK_S
-        self._look = self._lanes.lookout.look()
-        return self._look
 
     def _wait(self, resting: Iterable[HeldLane]) -> None:
         """Wait until a batch is through, few users are left, or a lane that waits for a watermark is worth a look."""
@@ -266,7 +253,7 @@ class Drain:
         now = time.monotonic()
         settling = [held for held in self._held.values() if held.settling and held.look_at <= now]
         if settling:
-            self._commit(self._settled(settling, self._look_again()))
+            self._commit(self._settled(settling, self._looks.again()))
         self._keep()
 
     def _settled(self, settling: Sequence[HeldLane], look: Look) -> list[Pending]:

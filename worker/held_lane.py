@@ -6,7 +6,7 @@ is known which writes came between a call and its replay, nothing is committed.
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -15,25 +15,26 @@ import structlog
 
 from gnomon.hashing import user_digest
 from gnomon.wire import Capture, Kind, Phase
-from ledger import FencedError, Finding, LaneCommit, Ledger, Opening, PairedRuns, Position, Sent
+from ledger import FencedError, Finding, LaneCommit, Ledger, PairedRuns, Position, Sent
 from worker.attempts import Attempts
 from worker.committing import Pending, commit_one
 from worker.entries import AHEAD_US, LaneEntry
 from worker.fanout import Fanout
+from worker.findings import COMPARED, superseded
 from worker.journal import Journal
 from worker.lane_entries import LaneEntries
 from worker.lanes import LaneStore
 from worker.looking import Look
-from worker.overlaps import DoneWrites, Overlaps, Span
+from worker.overlaps import DoneWrites, Span, overtaken
 from worker.pairs import Around, doubted, settled
-from worker.replay import COMPARED, superseded
+from worker.reading import Reader
 from worker.retries import Retries
 from worker.rulebook import Rulebook
 from worker.selection import (
-    Due,
     Selection,
     began_by,
     captures_of,
+    ids_of,
     select,
     with_doubt,
     with_fairness,
@@ -42,9 +43,6 @@ from worker.selection import (
 from worker.standings import LaneStandings, since_of
 from worker.unreadable import unreadable
 
-READ_ENTRIES: Final = 64  # in one go: at most 16 MB of packs
-READ_CAPTURES: Final = 512  # then there is enough for one commit, of 5 ms; in quiet traffic an entry holds one
-READ_BYTES: Final = 8 * 1024 * 1024  # or then, where captures are large
 BATCH_CAPTURES: Final = 2_000  # a commit of 0.1 s; what a watermark held back for long comes in several
 EXTEND_S: Final = 2.0
 PAIRS_S: Final = 1.5  # a sample holds no commit up for longer; a beat is due every 0.25 s
@@ -91,8 +89,11 @@ class HeldLane:
     doubted_us: int = 0  #: up to when captures may have been replayed by somebody whose journal is gone
     _aside: bool = False  # a batch was left to the next holder
     _dual: bool = False  # a user was written to both sides, or served by enhanced
-    _at_end: bool = False  # the lane was read to its end
     _extended: float = field(default_factory=time.monotonic)
+    _reader: Reader = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._reader = Reader(self.number, self.lanes, self.entries)
 
     @property
     def busy(self) -> bool:
@@ -141,10 +142,10 @@ class HeldLane:
         """
         if self.forgotten and not self._is_back(look):
             return False
-        cut, gaps = self._read_on(look.cut_us, look.error_us)
+        cut, gaps = self._reader.read_on(look.cut_us, look.error_us, self.position)
         if self.entries.strays(self.position.cut[0] - AHEAD_US, look.now_us + AHEAD_US):
             look = self.lanes.lookout.look()  # the clock may have been set since the first
-            cut, more = self._read_on(look.cut_us, look.error_us)
+            cut, more = self._reader.read_on(look.cut_us, look.error_us, self.position)
             gaps = gaps or more
         look = self._widened(look)
         self.standings.look(look, self.entries, gaps=gaps)
@@ -178,7 +179,7 @@ class HeldLane:
         self._batch = _Batch(self._fair(selection, writes, look), chosen, keeps=keeps)
         by_user = self._batch.selection.by_user
         followed = {user for user, found in writes.items() if any(one.order > selection.after.cut for one in found)}
-        around = Around(followed, behind=not self._at_end)
+        around = Around(followed, behind=not self._reader.at_end)
         newest_us = max(newest_us, look.now_us, self.lanes.lookout.now_us())
         self.fanout.start(by_user, self.standings.of(by_user), newest_us=newest_us, around=around)
 
@@ -192,7 +193,7 @@ class HeldLane:
         taken back once nothing is in the lane any more that it says is done. Times that follow one another in the lane
         are gone through one by one: what lies between two is dealt with as ever, and before the second.
         """
-        self._read_to(FOREVER_US, 0)
+        self._reader.read_to(FOREVER_US, 0)
         before, old = self.entries.split(look.now_us, position_too=self._is_ahead(look))
         newest_us = self.entries.newest_us + AHEAD_US
         selection = select(before, self.position, cut, limit=BATCH_CAPTURES)
@@ -223,32 +224,6 @@ class HeldLane:
         self._forget(selection, before)
         return False
 
-    def _read_on(self, wanted_us: int, error_us: int) -> tuple[int, bool]:
-        """Read what is new, always through the position; return the cut that holds for what was read, and of gaps.
-
-        It lies below by the error of the clocks that stamped what was read, where that is more than the one given, so
-        whatever is told to be due here is due for whoever asks: else the same would be read again and again. Bounded
-        by the lane's byte cap alone: while a watermark holds everything back, only the end of the stream shows how far
-        it may go.
-        """
-        captures = size_bytes = 0
-        while True:
-            page = self.lanes.read(self.number, self.entries.last, READ_ENTRIES)
-            self.entries.take(page.entries)
-            self._at_end = len(page.entries) < READ_ENTRIES
-            wider_us = max(0, self.entries.error_us - error_us)
-            if self._at_end:
-                return wanted_us - wider_us, page.gaps
-            captures += sum(len(entry.items) for entry in page.entries)
-            size_bytes += sum(len(item.line) for entry in page.entries for item in entry.items)
-            if self.entries.disordered or (captures < READ_CAPTURES and size_bytes < READ_BYTES):
-                continue
-            # entries are left unread: below the promise that the newest one read carries, none of them can lie
-            promised = min(wanted_us, self.entries.watermark - error_us) - wider_us
-            through = self.entries.last >= self.position.read
-            if through and select(self.entries.waiting, self.position, promised).count:
-                return promised, page.gaps
-
     def _widened(self, look: Look) -> Look:
         """Return a look that trusts clocks no more than those did who stamped what waits here."""
         return replace(look, error_us=max(look.error_us, self.entries.error_us))
@@ -258,7 +233,7 @@ class HeldLane:
         if self.lanes.lookout.is_young():
             return False
         self.forgotten, self.doubted_us = False, look.now_us
-        self._read_on(look.cut_us, look.error_us)
+        self._reader.read_on(look.cut_us, look.error_us, self.position)
         self.entries.expect(self.lanes.senders.changed([self.number]).of(self.number), look.now_us)
         return True
 
@@ -305,17 +280,18 @@ class HeldLane:
         assert batch is not None
         assert batch.findings is not None
         doubtful = self._doubtful(batch, look)
-        replayed_us = max((finding.replayed_us for finding in doubtful.values()), default=0)
+        replayed_us = max(doubtful.values(), default=0)
         asked_us = max(replayed_us, *(pair.ended_us for pair in batch.pairs), 0)
         if look.alive and look.cut_us < asked_us:
             if look.cut_us < replayed_us or time.monotonic() < batch.through_at + PAIRS_S:
                 return None
             batch.pairs, asked_us = doubted(batch.pairs), replayed_us
         if asked_us:
-            gaps = self.standings.look(look, self.entries, gaps=self._read_to(asked_us, look.error_us))
-            batch.findings = self._superseded(batch.findings, doubtful, gaps, look)
-            done = _ids(batch.selection.by_user)
-            batch.pairs = settled(batch.pairs, self._writes(), done, since_of(gaps), look.error_us)
+            gaps = self.standings.look(look, self.entries, gaps=self._reader.read_to(asked_us, look.error_us))
+            writes, lost, done = self._writes(), since_of(gaps), ids_of(batch.selection.by_user)
+            late = overtaken(captures_of(self.entries.waiting), doubtful, writes, lost, look.error_us)
+            batch.findings = [superseded(found) if found.capture_id in late else found for found in batch.findings]
+            batch.pairs = settled(batch.pairs, writes, done, lost, look.error_us)
         batch.findings = self.rulebook.on_all(batch.findings)
         findings = self.retries.settled((*batch.findings, *map(unreadable, batch.selection.unreadable)))
         return Pending(
@@ -327,40 +303,13 @@ class HeldLane:
             keeps=batch.keeps,
         )
 
-    def _doubtful(self, batch: _Batch, look: Look) -> dict[str, Finding]:
-        """Return the findings, by capture id, of calls that a live write may have come between and their replay."""
+    def _doubtful(self, batch: _Batch, look: Look) -> dict[str, int]:
+        """Return by capture id when calls were replayed that a live write may have come between and their replay."""
         assert batch.findings is not None
         if not (self._dual or look.may_be_dual):
             return {}  # what is replayed is written by the lane alone
-        return {found.capture_id: found for found in batch.findings if found.replayed_us and found.outcome in COMPARED}
-
-    def _superseded(
-        self, findings: list[Finding], doubtful: Mapping[str, Finding], gaps: Sequence[Opening], look: Look
-    ) -> list[Finding]:
-        if not doubtful:
-            return findings
-        writes, lost = self._writes(), since_of(gaps)
-        overlaps = {user: Overlaps(map(Span.of, found), look.error_us) for user, found in writes.items()}
-        late: set[str] = set()
-        for capture in captures_of(self.entries.waiting):
-            finding = doubtful.get(capture.id)
-            if finding is None:
-                continue
-            known = overlaps.get(capture.user)
-            before_us = finding.replayed_us + look.error_us
-            if (known and known.superseded(capture, finding.replayed_us)) or lost(capture.user) < before_us:
-                late.add(capture.id)
-        return [superseded(finding) if finding.capture_id in late else finding for finding in findings]
-
-    def _read_to(self, moment_us: int, error_us: int) -> bool:
-        """Read on until no write is unread that began before a moment; returns whether there are gaps."""
-        while True:
-            page = self.lanes.read(self.number, self.entries.last, READ_ENTRIES)
-            self.entries.take(page.entries)
-            if len(page.entries) < READ_ENTRIES:
-                return page.gaps
-            if not self.entries.disordered and self.entries.watermark - error_us >= moment_us:
-                return page.gaps
+        compared = [found for found in batch.findings if found.replayed_us and found.outcome in COMPARED]
+        return {found.capture_id: found.replayed_us for found in compared}
 
     def regain(self) -> None:
         """Take the lease again where it is gone: it ran out, or Redis has forgotten it.
@@ -447,7 +396,3 @@ class HeldLane:
     def release(self) -> bool:
         """Give the lane back; True where somebody must be asked to drain what is left."""
         return self.lanes.release(self.number, self.token, aside=self._aside)
-
-
-def _ids(by_user: Mapping[str, Sequence[Due]]) -> set[str]:
-    return {due.item.capture.id for dues in by_user.values() for due in dues if due.item.capture is not None}

@@ -9,11 +9,12 @@ from typing import Final
 from gnomon.wire import Capture, Kind
 from ledger import Finding, Opening, PairedRuns, Standing
 from worker.attempts import Care
+from worker.findings import Replayed
 from worker.journal import Journal
 from worker.judging import is_judging
 from worker.mending import Mended, Mender
 from worker.pairs import NO_PAIRS, NOTHING_AROUND, Around, Course, Pairs
-from worker.replay import AMBIGUOUS, EXHAUSTED, Replayed, Replayer
+from worker.replay import AMBIGUOUS, EXHAUSTED, Replayer
 from worker.selection import Due
 from worker.targets.guard import Admission, Guard, admit
 

@@ -13,7 +13,8 @@ may have been made or not, and nobody makes it again.
 from collections.abc import Iterable, Mapping, Sequence
 
 from ledger import FencedError, Finding, Opening
-from worker.lanes import INTENT, LaneStore, Left, gap_name
+from worker.lane_facts import Left
+from worker.lanes import INTENT, LaneStore, gap_name
 
 
 class Journal:

@@ -25,6 +25,7 @@ ERROR_US: Final = 1_000  # of clocks that nobody has told the error of: hosts of
 ERROR_LIVES_S: Final = 1.0  # an error changes within minutes
 DEAD_LIVE_MS: Final = 2 * 3_600_000  # as long as lanes remember whom a dead process captured
 ROUNDING_US: Final = 100  # Lua spells a watermark with 14 digits
+LOOK_S: Final = 0.05  # how old a look may be that lanes begin by: a beat is due every 0.25 s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +180,25 @@ class Lookout:
             # of two clocks one may be fast and the other slow
             self._error_us = 2 * min(max(told), MOST_ERROR_US) if told else ERROR_US
         return self._error_us
+
+
+class Looks:
+    """Looks of one drain: one serves all lanes that begin within a while, for what it promises of them stays true."""
+
+    def __init__(self, lookout: Lookout) -> None:
+        self._lookout = lookout
+        self._look: Look | None = None
+        self._until = 0.0
+
+    def recent(self) -> Look:
+        """Return the last look, or take one where that is too old."""
+        return self._look if self._look is not None and time.monotonic() <= self._until else self.again()
+
+    def again(self) -> Look:
+        """Look now."""
+        self._until = time.monotonic() + LOOK_S
+        self._look = self._lookout.look()
+        return self._look
 
 
 def _monotonic_us() -> int:

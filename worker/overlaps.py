@@ -6,7 +6,7 @@ clock error, and every span is widened by that.
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,6 +80,30 @@ class Overlaps:
         any_write = capture.legacy is msgspec.UNSET
         limit = before_us + self._error_us
         return any(row.latest_end(limit, dual=not any_write) > capture.start for row in self._rows.values())
+
+
+def overtaken(
+    captures: Iterable[Capture],
+    replayed_us: Mapping[str, int],
+    writes: Mapping[str, Sequence[Capture]],
+    lost: Callable[[str], float],
+    error_us: int,
+) -> set[str]:
+    """Return the ids of captures that a live write of their user may have come before the replay of.
+
+    `replayed_us` is when each that is asked about was replayed, by id; `writes` are those known by user, `lost` since
+    when one of a user may be missing.
+    """
+    overlaps = {user: Overlaps(map(Span.of, found), error_us) for user, found in writes.items()} if replayed_us else {}
+    late: set[str] = set()
+    for capture in captures if replayed_us else ():
+        moment_us = replayed_us.get(capture.id)
+        if moment_us is None:
+            continue
+        known = overlaps.get(capture.user)
+        if (known and known.superseded(capture, moment_us)) or lost(capture.user) < moment_us + error_us:
+            late.add(capture.id)
+    return late
 
 
 class DoneWrites:

@@ -8,30 +8,26 @@ import inspect
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from comparators import Call, Difference, Kind, Observation, Severity, Verdict
+from comparators import Observation
 from comparators.observations import Raised
 from gnomon.calling import Call as EnhancedCall
 from gnomon.calling import calling
-from gnomon.hashing import user_digest
 from gnomon.operation import Binding
 from gnomon.serving import System
 from gnomon.sides import raised_of
 from gnomon.wire import Capture
 from gnomon.wire import Kind as CallKind
-from ledger import SUPERSEDED, Failure, Finding, KeptDifference, Opening, Outcome
+from ledger import Failure, Finding, Outcome
 from worker import coroutines
 from worker.expiry import TOO_OLD, is_expired
-from worker.exposure import live_us, served
-from worker.failures import ANSWER_BYTES, failure_in, failure_of
-from worker.judging import judged
+from worker.failures import ANSWER_BYTES, failure_in
+from worker.findings import Replayed, excluded, finding_of, judged_finding, timed_out, with_gap
 from worker.observing import Observed, ReplayedCall
 from worker.rulebook import Rulebook
-from worker.sampling import sampler
 from worker.selection import Due
 from worker.targets import guard
 from worker.targets.errors import UnsendableError
@@ -42,18 +38,7 @@ EXHAUSTED: Final = "exhausted"  #: processes died of it
 RETRIES_S: Final = (0.01, 0.05, 0.2)  # a write's waits: a locked row or a lost connection is gone by then
 LATE_LEGACY: Final = "legacy: no answer in time"
 NO_VERDICT: Final = "comparator: no verdict in time"
-COMPARED: Final = (Outcome.MATCH, Outcome.IGNORED, Outcome.DIVERGED, Outcome.INCONCLUSIVE)
 _READY: Final = frozenset({dict, list, str, int, float, bool, type(None)})  # never awaited: asked first, it is cheaper
-_UNANSWERED: Final = (Failure.TIMEOUT, Failure.REFUSED)
-_LIVE_REASONS: Final = {"TimeLimitError": "timeout", "InvalidResultError": "invalid"}
-
-
-class Replayed(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one capture, for the ledger and for the user's standing."""
-
-    finding: Finding
-    opening: Opening | None = None  #: enhanced may lack this write
-    restored: bool = False  #: enhanced has this write now; its live half had failed
 
 
 class _HeldBackError(Exception):
@@ -100,7 +85,7 @@ class Replayer:
         binding = self.operations.get(capture.op)
         if binding is None or binding.enhanced is None:
             reason = "unknown_operation" if binding is None else "no_enhanced_callable"
-            return _missing(_found(capture, Outcome.PARKED, reason, payload=due.item.line), capture, "parked")
+            return with_gap(finding_of(capture, Outcome.PARKED, reason, payload=due.item.line), capture, "parked")
         try:
             if capture.kind is CallKind.WRITE:
                 replayed = self._write(due, capture, binding)
@@ -110,8 +95,8 @@ class Replayer:
         except _HeldBackError:
             return None
         except Exception as error:  # an error of ours must cost one capture, not the lane
-            finding = _found(capture, Outcome.INCONCLUSIVE, f"engine:{type(error).__name__}")
-            return _missing(finding, capture, "write_failed")
+            finding = finding_of(capture, Outcome.INCONCLUSIVE, f"engine:{type(error).__name__}")
+            return with_gap(finding, capture, "write_failed")
 
     def _ruled(self, replayed: Replayed) -> Replayed:
         return msgspec.structs.replace(replayed, finding=self.rulebook.on(replayed.finding))
@@ -121,7 +106,7 @@ class Replayer:
     def _write(self, due: Due, capture: Capture, binding: Binding) -> Replayed:
         """Replay a write, whether or not enhanced was written live: then the replay repairs what that one missed."""
         if _legacy_raised(capture):
-            return _missing(_found(capture, Outcome.EXCLUDED, "legacy_raised"), capture, "legacy_raised")
+            return with_gap(finding_of(capture, Outcome.EXCLUDED, "legacy_raised"), capture, "legacy_raised")
         live = capture.enhanced is not msgspec.UNSET
         if live and not binding.idempotent:
             return self._made_live(due, capture)
@@ -129,20 +114,20 @@ class Replayer:
         enhanced = Observed.of(capture.enhanced) if live else stored.first.observation
         legacy = Observed.of(capture.legacy)
         if due.late and (enhanced.exception is None or legacy.exception is not None):
-            finding = _found(capture, Outcome.EXCLUDED, "late", enhanced_returned=enhanced.exception is None)
+            finding = finding_of(capture, Outcome.EXCLUDED, "late", enhanced_returned=enhanced.exception is None)
         else:
-            finding = _judged(capture, legacy, enhanced, failure=None if live else stored.first.failure)
+            finding = judged_finding(capture, legacy, enhanced, failure=None if live else stored.first.failure)
         if due.late or not stored.got_through:
-            return _missing(finding, capture, "late" if due.late else _unsure(binding))
+            return with_gap(finding, capture, "late" if due.late else _unsure(binding))
         return Replayed(finding=finding, restored=live and enhanced.exception is not None)
 
     def _made_live(self, due: Due, capture: Capture) -> Replayed:
         """Deal with a write that can't be repeated and that enhanced was asked for live: it is not asked again."""
         enhanced = Observed.of(capture.enhanced)
         if due.late and enhanced.exception is None:
-            return _missing(_found(capture, Outcome.EXCLUDED, "late", enhanced_returned=True), capture, "late")
-        finding = _judged(capture, Observed.of(capture.legacy), enhanced)
-        return Replayed(finding=finding) if enhanced.exception is None else _missing(finding, capture, AMBIGUOUS)
+            return with_gap(finding_of(capture, Outcome.EXCLUDED, "late", enhanced_returned=True), capture, "late")
+        finding = judged_finding(capture, Observed.of(capture.legacy), enhanced)
+        return Replayed(finding=finding) if enhanced.exception is None else with_gap(finding, capture, AMBIGUOUS)
 
     def _stored(self, capture: Capture, binding: Binding) -> _Stored:
         """Replay a write until it gets through, four times at most and no longer than a replay may take.
@@ -171,8 +156,8 @@ class Replayer:
     def parked(self, due: Due, reason: str) -> Replayed:
         """Park a capture that is not to be replayed again, for people to decide on."""
         assert due.item.capture is not None
-        finding = _found(due.item.capture, Outcome.PARKED, reason, payload=due.item.line)
-        return _missing(finding, due.item.capture, reason if reason == AMBIGUOUS else "parked")
+        finding = finding_of(due.item.capture, Outcome.PARKED, reason, payload=due.item.line)
+        return with_gap(finding, due.item.capture, reason if reason == AMBIGUOUS else "parked")
 
     # --- reads and generate calls
 
@@ -181,37 +166,37 @@ class Replayer:
     ) -> Finding:
         """Replay a call where that would be fair, and worth it."""
         if unfair := _unfair(capture, due, causal=causal):
-            return _excluded(capture, unfair, _seen(capture))
+            return excluded(capture, unfair, _seen(capture))
         if is_expired(capture, now_us(), self.expire_after_s):
-            return _found(capture, Outcome.EXPIRED, TOO_OLD)
+            return finding_of(capture, Outcome.EXPIRED, TOO_OLD)
         return self._call(capture, binding, now_us)
 
     def _call(self, capture: Capture, binding: Binding, now_us: Callable[[], int]) -> Finding:
         if capture.legacy is msgspec.UNSET:
             enhanced = Observed.of(capture.enhanced)
-            return _judged(capture, self._legacy(capture, binding), enhanced, replayed_us=now_us())
+            return judged_finding(capture, self._legacy(capture, binding), enhanced, replayed_us=now_us())
         legacy = Observed.of(capture.legacy)
         if capture.enhanced is not msgspec.UNSET:
-            return _judged(capture, legacy, Observed.of(capture.enhanced))
+            return judged_finding(capture, legacy, Observed.of(capture.enhanced))
         enhanced, _, failure = self._enhanced(capture, binding)
         _hold(write=False)
-        return _judged(capture, legacy, enhanced, failure=failure, replayed_us=now_us())
+        return judged_finding(capture, legacy, enhanced, failure=failure, replayed_us=now_us())
 
     def given_up(self, capture: Capture, *, judging: bool) -> Replayed:
         """Return what came of a capture whose replay was given up; `judging`: while it was judged."""
         if judging:
-            finding = _found(capture, Outcome.INCONCLUSIVE, NO_VERDICT)
-            return _missing(finding, capture, AMBIGUOUS if self.is_single(capture) else "write_failed")
+            finding = finding_of(capture, Outcome.INCONCLUSIVE, NO_VERDICT)
+            return with_gap(finding, capture, AMBIGUOUS if self.is_single(capture) else "write_failed")
         if capture.kind is CallKind.WRITE:
             live = capture.enhanced is not msgspec.UNSET
             finding = (
-                _judged(capture, Observed.of(capture.legacy), Observed.of(capture.enhanced))
+                judged_finding(capture, Observed.of(capture.legacy), Observed.of(capture.enhanced))
                 if live
                 else timed_out(capture, self.timeout_s)
             )
-            return _missing(finding, capture, AMBIGUOUS if self.is_single(capture) else "write_failed")
+            return with_gap(finding, capture, AMBIGUOUS if self.is_single(capture) else "write_failed")
         if capture.legacy is msgspec.UNSET:
-            return Replayed(finding=_found(capture, Outcome.INCONCLUSIVE, LATE_LEGACY))
+            return Replayed(finding=finding_of(capture, Outcome.INCONCLUSIVE, LATE_LEGACY))
         return Replayed(finding=timed_out(capture, self.timeout_s))
 
     # --- the two systems
@@ -274,10 +259,6 @@ class Replayer:
         return result
 
 
-_RECORDED: Final = (Verdict.DIVERGED, Verdict.FAILED)  # what people review
-_OUTCOMES: Final = {verdict: Outcome(verdict.value) for verdict in Verdict}
-
-
 def _hold(*, write: bool) -> None:
     """Raise _HeldBackError where what has just failed is to count for nothing, and to wait until its target answers."""
     admission = guard.current()
@@ -326,104 +307,9 @@ def _unfair(capture: Capture, due: Due, *, causal: bool) -> str:
     return "causal" if causal else due.unfair
 
 
-def _excluded(capture: Capture, reason: str, seen: Mapping[System, Observed]) -> Finding:
-    """Leave a call out of comparison; where enhanced was invoked and alone raised, it has failed all the same."""
-    legacy, enhanced = seen.get(System.LEGACY), seen.get(System.ENHANCED)
-    if legacy and legacy.exception is None and enhanced and enhanced.exception is not None:
-        return _judged(capture, legacy, enhanced)
-    returned = enhanced is not None and enhanced.exception is None
-    return _found(capture, Outcome.EXCLUDED, reason, enhanced_returned=returned)
-
-
-def superseded(finding: Finding) -> Finding:
-    """Return the finding of a replay that came too late to be compared; one that enhanced raised on has failed."""
-    if finding.outcome not in COMPARED:
-        return finding
-    return msgspec.structs.replace(finding, outcome=Outcome.EXCLUDED, reason=SUPERSEDED, differences=())
-
-
 def _since_ms(started: float) -> float:
     return (time.monotonic() - started) * 1_000
 
 
-def _judged(
-    capture: Capture,
-    legacy: Observed,
-    enhanced: Observed,
-    *,
-    failure: Failure | None = None,
-    replayed_us: int = 0,
-) -> Finding:
-    if legacy.is_identical(enhanced):
-        return _found(capture, Outcome.MATCH, enhanced_returned=True, replayed_us=replayed_us)
-    # read anew: what a replay did to what it was handed is no evidence
-    args = msgspec.json.decode(capture.args)
-    at = datetime.fromtimestamp(capture.start / 1_000_000, UTC)
-    before, after = legacy.read(), enhanced.read()
-    judgement = judged(capture.op, before, after, Call(user=capture.user, args=args, at=at))
-    reason = judgement.reason
-    if judgement.verdict is Verdict.DIVERGED and enhanced.exception and failure in _UNANSWERED:
-        return _found(capture, Outcome.INCONCLUSIVE, f"enhanced: {failure}")  # it said nothing that could differ
-    if judgement.verdict is not Verdict.FAILED:
-        failure = None
-    elif after.exception:
-        failure, reason = failure or failure_of(after.exception.type), _why(capture, after.exception.type)
-    kept = tuple(KeptDifference.of(capture.op, found) for found in judgement.differences)
-    recorded = judgement.verdict in _RECORDED
-    return _found(
-        capture,
-        _OUTCOMES[judgement.verdict],
-        reason,
-        failure=failure,
-        differences=kept,
-        sample=sampler().of(capture, kept, reason=reason, args=args, legacy=before, enhanced=after)
-        if recorded
-        else None,
-        enhanced_returned=after.exception is None,
-        replayed_us=replayed_us,
-    )
-
-
-def _why(capture: Capture, error: str) -> str:
-    live = capture.enhanced is not msgspec.UNSET
-    return _LIVE_REASONS.get(error, f"raised {error}") if live else f"raised {error}"
-
-
-def _found(capture: Capture, outcome: Outcome, reason: str = "", **more: Any) -> Finding:
-    return Finding(
-        capture_id=capture.id,
-        operation=capture.op,
-        epoch=capture.epoch,
-        user=capture.user,
-        called_at_us=capture.start,
-        outcome=outcome,
-        reason=reason,
-        exposure="served" if served(capture) else "shadow",
-        live_us=live_us(capture),
-        **more,
-    )
-
-
-def _missing(finding: Finding, capture: Capture, reason: str) -> Replayed:
-    """Return a finding with the gap that it opens: enhanced may lack a write."""
-    if capture.kind is not CallKind.WRITE:
-        return Replayed(finding=finding)
-    digest = user_digest(capture.user)
-    opening = Opening(digest=digest, since_us=capture.start, until_us=capture.end, reason=reason)
-    return Replayed(finding=finding, opening=opening)
-
-
 def _unsure(binding: Binding) -> str:
     return "write_failed" if binding.idempotent else AMBIGUOUS
-
-
-def timed_out(capture: Capture, timeout_s: float) -> Finding:
-    """Return the finding of a replay on enhanced that was given up."""
-    failure = Difference("$", Kind.FAILURE, Severity.MAJOR, enhanced=f"no answer within {timeout_s:g} s")
-    return _found(
-        capture,
-        Outcome.FAILED,
-        f"timeout: no answer within {timeout_s:g} s",
-        failure=Failure.TIMEOUT,
-        differences=(KeptDifference.of(capture.op, failure),),
-    )

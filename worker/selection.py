@@ -65,6 +65,11 @@ def select(entries: list[LaneEntry], before: Position, cut_us: int, *, limit: in
     )
 
 
+def ids_of(by_user: Mapping[str, Sequence[Due]]) -> set[str]:
+    """Return the ids of the captures that are due."""
+    return {due.item.capture.id for dues in by_user.values() for due in dues if due.item.capture is not None}
+
+
 def captures_of(entries: Iterable[LaneEntry]) -> Iterator[Capture]:
     """Return everything in entries that can be read."""
     return (item.capture for entry in entries for item in entry.items if item.capture is not None)

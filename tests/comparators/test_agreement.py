@@ -21,14 +21,14 @@ def agreed(operation, legacy, enhanced, call=None, context=()):
     return judgement
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.sampled_from(OPERATIONS), VALUES, VALUES)
 def test_any_two_values_are_judged_as_the_slow_way_does(operation, legacy, enhanced):
     """Same verdict, same reason, same differences in the same order."""
     agreed(operation, legacy, enhanced)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.sampled_from(OPERATIONS), VALUES)
 def test_lines_called_identical_match(operation, value):
     """What is decided from bytes alone is what the whole judgement says, for any operation."""

@@ -88,7 +88,7 @@ def are_alike(operation, legacy, enhanced):
 
 
 @pytest.mark.chaos
-@settings(max_examples=DRAWN, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=DRAWN, database=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(OPERATIONS), VALUES, VALUES, st.booleans())
 def test_drawn_pairs(operation, legacy, other, alike):
     """Whatever Hypothesis comes upon; every second pair is twice the same."""

@@ -34,7 +34,7 @@ def judged(operation, legacy, enhanced):
     return judge(operation, Observation.returned(legacy), Observation.returned(enhanced))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(OPERATIONS, VALUES)
 def test_every_value_matches_itself(operation, value):
     """A value that can be judged matches itself, and a copy of it; what cannot be judged is inconclusive."""
@@ -43,7 +43,7 @@ def test_every_value_matches_itself(operation, value):
     assert judged(operation, value, copy.deepcopy(value)).verdict == verdict
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.just("listing.search"), VALUES, VALUES)
 def test_swapping_the_sides_mirrors_the_differences(operation, left, right):
     """What is lost one way is added the other way; as many differences, of the mirrored kinds."""
@@ -55,7 +55,7 @@ def test_swapping_the_sides_mirrors_the_differences(operation, left, right):
     assert sorted(found.kind.value for found in there.differences) == mirrored
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(VALUES, VALUES)
 def test_no_unequal_pair_matches(left, right):
     """A match of an undeclared operation means equal: as text, with numbers by value and instants by moment."""

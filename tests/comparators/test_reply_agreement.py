@@ -66,7 +66,7 @@ def test_likeness_counts_only_where_all_slots_agree(left, right, expected):
 
 
 @given(left=WORDS, right=WORDS)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_agreement_mirrors_and_a_reply_agrees_with_itself(left, right):
     """Whatever is said."""
     assert agreed(left, left) is Agreement.SAME

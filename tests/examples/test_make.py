@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text())
 MARKERS = [line.partition(":")[0] for line in SETTINGS["tool"]["pytest"]["ini_options"]["markers"]]
-NAMES = [name for name in MARKERS if name not in {"slow", "chaos"}]  # those say how long a test takes
+NAMES = [name for name in MARKERS if name not in {"slow", "long", "chaos"}]  # those say how long a test takes
 
 
 def made(*arguments):

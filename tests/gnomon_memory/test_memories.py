@@ -24,7 +24,7 @@ METADATA = st.none() | st.dictionaries(TEXT | st.sampled_from(["conversation_id"
 TYPES = st.sampled_from(["conversation", "preference", "Ünlü"])
 SAVES = st.tuples(st.just("save"), st.integers(0, 1), TYPES, TEXT, METADATA)
 READS = st.tuples(st.just("read"), st.integers(0, 1), st.none() | TYPES, st.integers(1, 4))
-SMALL = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SMALL = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 _fresh = count()
 

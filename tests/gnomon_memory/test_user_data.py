@@ -68,7 +68,7 @@ def read(system, user: str = "u") -> str:
     return json.dumps(system.get_recent_memories(user, limit=10_000))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(saves=st.lists(st.tuples(SAVES, st.booleans()), max_size=8))
 def test_a_repair_is_what_replays_would_have_been(systems, both, saves):
     """Whatever part of a user's saves was replayed, a repair leaves enhanced as if all of them had been."""

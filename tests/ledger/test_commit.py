@@ -184,7 +184,7 @@ def test_reasons_are_counted_most_frequent_first(ledger, read, hold, finding):
 _epochs = count(100)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.tuples(

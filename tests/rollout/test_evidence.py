@@ -1,11 +1,9 @@
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout import ClusterEvidence, Evidence, Exposure, Funnel, Outcomes
-
-SETTINGS = settings(deadline=None)  # no deadline: a busy machine is no failure
 
 counts = st.integers(0, 10**9)
 
@@ -22,7 +20,6 @@ def test_evidence_survives_storage(make_evidence):
     assert msgspec.json.decode(msgspec.json.encode(evidence), type=Evidence) == evidence
 
 
-@SETTINGS
 @given(st.lists(counts, min_size=6, max_size=6))
 def test_the_funnel_is_exact_when_every_call_ended_in_one_place(ended):
     """One call more or less than eligible breaks the first sum."""
@@ -31,7 +28,6 @@ def test_the_funnel_is_exact_when_every_call_ended_in_one_place(ended):
     assert not Funnel(eligible=sum(ended) + 1, **places).is_exact
 
 
-@SETTINGS
 @given(st.lists(counts, min_size=12, max_size=12))
 def test_outcomes_are_told_apart_without_remainder(ended):
     """Every capture is answered, failed, unknown, excluded, erased or pending."""

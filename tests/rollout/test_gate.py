@@ -11,7 +11,7 @@ from rollout import Epoch, Exposure, Policy, Stage, State, decide
 from rollout.gate import Decision
 from rollout.policy import WAIVABLE, Waiver
 
-SETTINGS = settings(max_examples=40, deadline=None)  # no deadline: a busy machine is no failure
+SETTINGS = settings(max_examples=40)
 
 POLICY = Policy()
 BADNESS = [State.ELIGIBLE, State.COLLECTING, State.INCONCLUSIVE, State.HOLD, State.ROLLBACK]

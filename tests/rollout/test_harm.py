@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from rollout import Policy, Standing, Window
 from rollout.harm import harm, harm_lately
 
-SETTINGS = settings(max_examples=40, deadline=None)  # no deadline: a busy machine is no failure
+SETTINGS = settings(max_examples=40)
 
 
 def test_half_the_calls_failing_is_harm(make_evidence, make_row):

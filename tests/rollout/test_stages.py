@@ -1,11 +1,9 @@
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gnomon.hashing import BUCKETS, bucket_of
 from rollout import Epoch, Stage
-
-SETTINGS = settings(deadline=None)  # no deadline: a busy machine is no failure
 
 
 def test_the_stages_are_a_closed_set():
@@ -22,14 +20,12 @@ def test_a_rollout_climbs_one_stage_at_a_time():
     assert Stage.QUARTER.previous() is Stage.TENTH
 
 
-@SETTINGS
 @given(st.sampled_from([stage for stage in Stage if stage.next()]))
 def test_next_and_previous_undo_each_other(stage):
     """Going back from the next stage leads here."""
     assert stage.next().previous() is stage
 
 
-@SETTINGS
 @given(user=st.text(min_size=1), stage=st.sampled_from([stage for stage in Stage if stage.next()]))
 def test_raising_the_stage_only_adds_users(user, stage):
     """Whoever is served at a stage is served at the next one too."""

@@ -2,7 +2,7 @@ from itertools import pairwise
 from math import exp, inf, isfinite, lgamma, log
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout.statistics import (
@@ -16,8 +16,6 @@ from rollout.statistics import (
     lower_bound,
     rejects,
 )
-
-SETTINGS = settings(deadline=None)  # no deadline: a busy machine is no failure
 
 EXACT = 1e-6
 
@@ -114,7 +112,6 @@ def test_peeking_after_every_call_does_not_help():
     assert 0 < promoted <= 0.05
 
 
-@SETTINGS
 @given(n=trials, share=shares, p=probabilities)
 def test_never_nan(n, share, p):
     """Whatever the counts, evidence is a finite number, and an interval holds the rate seen."""
@@ -126,7 +123,6 @@ def test_never_nan(n, share, p):
         assert lower - EXACT <= s / n <= upper + EXACT
 
 
-@SETTINGS
 @given(n=st.integers(1, 10_000), p=st.floats(0.01, 0.99), bad=st.integers(0, 10_000))
 def test_one_more_failure_never_speaks_for_the_candidate(n, p, bad):
     """At the same number of calls, a failure more lowers the evidence above and raises the evidence below."""
@@ -135,7 +131,6 @@ def test_one_more_failure_never_speaks_for_the_candidate(n, p, bad):
     assert log_e_below(s - 1, n, p) >= log_e_below(s, n, p) - EXACT
 
 
-@SETTINGS
 @given(s=st.integers(0, 2000), f=st.integers(0, 2000), p=st.floats(0.01, 0.99))
 def test_a_bound_says_what_the_test_says(s, f, p):
     """A rate is proven just when it lies below the bound."""

@@ -8,7 +8,7 @@ import pytest
 from gnomon import OperationError
 from ledger import FencedError, Position
 from worker.attempts import Attempts, Company
-from worker.lanes import After
+from worker.lane_facts import After
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from ledger import LedgerUnreachableError
-from worker import attempts, held_lane
+from worker import attempts, held_lane, reading
 from worker import drain as draining
 
 pytestmark = pytest.mark.slow
@@ -110,8 +110,8 @@ def test_whatever_goes_wrong_the_figures_are_the_same(
     planted, client, make_drain, make_store, sums, planted_outcomes, server, keys, monkeypatch, short_turns, seed
 ):
     """Workers die at random places, the threads of some go on: still the same verdicts, once each."""
-    monkeypatch.setattr(held_lane, "READ_ENTRIES", 2)
-    monkeypatch.setattr(held_lane, "READ_CAPTURES", 1)
+    monkeypatch.setattr(reading, "READ_ENTRIES", 2)
+    monkeypatch.setattr(reading, "READ_CAPTURES", 1)
     monkeypatch.setattr(held_lane, "BATCH_CAPTURES", 7)
     monkeypatch.setattr(draining.Drain, "_hand_back", lambda self: None)
     monkeypatch.setattr(attempts, "MOST", 10**6)  # workers die so often here that chance alone would park some

@@ -9,7 +9,7 @@ import pytest
 
 from gnomon.wire import Capture, Kind, Side, encode, pack
 from ledger import Ledger
-from worker import held_lane
+from worker import held_lane, reading
 
 pytestmark = pytest.mark.slow
 
@@ -95,7 +95,7 @@ def test_a_backlog_of_many_pages_is_drained_without_a_late_one(
     make_client, make_drain, application, sums, clean, server, keys, flushed, monkeypatch
 ):
     """One lane, users of two processes mixed in every order, far more entries than are read in one go."""
-    monkeypatch.setattr(held_lane, "READ_CAPTURES", 1)
+    monkeypatch.setattr(reading, "READ_CAPTURES", 1)
     users = [f"u{n}" for n in range(40 if flushed else 200)]
     clients = [make_client(GNOMON_LANES="1") for _ in range(2)]
     notes = application(*clients)
@@ -105,7 +105,7 @@ def test_a_backlog_of_many_pages_is_drained_without_a_late_one(
         calls += notes.converse(users=users, turns=1, app=turn % 2)
         assert not flushed or all(client.flush(5) for client in clients)
     assert all(client.flush(5) for client in clients)
-    assert server.xlen(keys.lane(0).stream) > 3 * held_lane.READ_ENTRIES
+    assert server.xlen(keys.lane(0).stream) > 3 * reading.READ_ENTRIES
     notes.end()
     assert make_drain(client=clients[0], threads=8).run(0)["match"] == calls
     assert sums().outcomes == Counter(match=calls)
@@ -188,8 +188,8 @@ def test_more_than_can_be_read_in_one_go_may_lie_above_a_watermark(
     notes, client, make_drain, sums, someone, short_turns, server, monkeypatch
 ):
     """However much arrived while a watermark stood still, it is replayed once the watermark moves on."""
-    monkeypatch.setattr(held_lane, "READ_ENTRIES", 8)
-    monkeypatch.setattr(held_lane, "READ_CAPTURES", 1)
+    monkeypatch.setattr(reading, "READ_ENTRIES", 8)
+    monkeypatch.setattr(reading, "READ_CAPTURES", 1)
     seconds, micros = server.time()
     someone(seconds * 1_000_000 + micros)
     calls = sum(notes.converse(users=USERS, turns=1) * client.flush(5) for _ in range(12))
@@ -205,8 +205,8 @@ def test_what_is_due_to_a_narrower_clock_alone_holds_up_nobody(
     notes, client, make_drain, sums, server, keys, lane_of, monkeypatch
 ):
     """Copies behind it promise that it is; the clock it was stamped by is too far off for that. So it is read on."""
-    monkeypatch.setattr(held_lane, "READ_ENTRIES", 4)
-    monkeypatch.setattr(held_lane, "READ_CAPTURES", 1)
+    monkeypatch.setattr(reading, "READ_ENTRIES", 4)
+    monkeypatch.setattr(reading, "READ_CAPTURES", 1)
     notes.save("ann", "first")
     assert client.flush(5)
     lane = lane_of()

@@ -13,11 +13,11 @@ from gnomon.wire import Capture, Kind, Side
 from ledger import FencedError, Finding, Outcome
 from worker.entries import LaneItem
 from worker.fanout import Fanout
+from worker.findings import Replayed
 from worker.jobs import UserJob
 from worker.judging import judged
 from worker.mending import Mender
 from worker.pool import ReplayPool
-from worker.replay import Replayed
 from worker.selection import Due
 
 PATIENCE_S = 5.0

@@ -16,7 +16,8 @@ from gnomon.wire import Kind as CallKind
 from ledger import Outcome
 from worker import judging
 from worker.entries import LaneItem
-from worker.replay import Replayer, timed_out
+from worker.findings import timed_out
+from worker.replay import Replayer
 from worker.selection import Due
 from worker.unreadable import unreadable
 

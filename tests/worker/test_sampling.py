@@ -9,7 +9,7 @@ import pytest
 from comparators import Difference, Kind, Observation, Severity
 from ledger import Finding, KeptDifference
 from tests.worker.test_replay import captured, due, raising, returned
-from worker import replay, sampling
+from worker import findings, sampling
 from worker.replay import Replayer
 from worker.sampling import SLOTS, Sampler
 
@@ -99,7 +99,7 @@ def test_threads_offer_each_once_or_a_little_more(offer):
 def test_a_replay_gives_samples_of_divergences_and_failures_alone(client, monkeypatch):
     """Of nothing that matches; and what is thrown out of comparison later is recorded nowhere."""
     made = Sampler()
-    monkeypatch.setattr(replay, "sampler", lambda: made)
+    monkeypatch.setattr(findings, "sampler", lambda: made)
     counts: Counter[str] = Counter()
     answers = {"match": lambda user: [1], "diverged": lambda user: [2], "failed": raising(KeyError("x"))}
     for name, answer in answers.items():

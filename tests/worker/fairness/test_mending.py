@@ -13,9 +13,9 @@ from ledger import UNVERIFIED, FencedError, Finding, Opening, Outcome, Standing
 from worker import jobs, mending
 from worker.entries import LaneItem
 from worker.fanout import Fanout
+from worker.findings import Replayed
 from worker.mending import CLOCKS_US, Mender
 from worker.pool import ReplayPool
-from worker.replay import Replayed
 from worker.selection import Due
 
 NOW = 9_000_000_000

@@ -11,7 +11,7 @@ from gnomon.flags import StoredFlags
 from gnomon.scripts import STORE
 from gnomon.wire import Phase, Raised, Side
 from worker import drain as draining
-from worker import held_lane
+from worker import reading
 
 pytestmark = pytest.mark.slow
 
@@ -328,7 +328,7 @@ def test_a_shuffled_lane_is_read_to_its_end_before_anything_is_missed(
     notes, make_drain, sums, tape, listed, hold, server, keys, monkeypatch
 ):
     """What lies behind the newest entries of their sender was sent before them: no promise bounds what is not read."""
-    monkeypatch.setattr(held_lane, "READ_ENTRIES", 4)
+    monkeypatch.setattr(reading, "READ_ENTRIES", 4)
     hold(1)
     stream = keys.lane(tape.lane).stream
 

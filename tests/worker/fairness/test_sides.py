@@ -8,7 +8,8 @@ from gnomon.wire import Capture, Kind, Phase, Raised, Side, encode, encode_value
 from ledger import Opening, Outcome
 from worker import judging, replay
 from worker.entries import LaneItem
-from worker.replay import Replayer, superseded
+from worker.findings import superseded
+from worker.replay import Replayer
 from worker.selection import Due
 
 DIED = OSError("disk")
