@@ -54,6 +54,7 @@ AT_ONCE: Final = ("LD_", "LC_", "LANG", "TZ", "PYTHON", "FAKETIME")
 #: what a console takes its width and colours from, when it is imported; a command that has other ones starts afresh
 TERMINAL: Final = {"COLUMNS": "120", "NO_COLOR": "1"}
 MOST_BYTES: Final = 64 * 1024  # of a question
+NOT_FORKED: Final = -1  # the answer where the system does not let a process have a sibling
 _NR_CLONE3: Final = 435  # the same on every architecture
 _CLONE_PARENT: Final = 0x8000
 
@@ -78,8 +79,10 @@ class ForkingPopen(subprocess.Popen[Any]):
 
     def _execute_child(self, *arguments: Any) -> None:  # called by the constructor, once its pipes are there
         asked = inspect.signature(_Afresh._execute_child).bind(self, *arguments).arguments
-        if question := _question(asked):
-            self.pid, self._child_created = _forked(question, _streams(asked)), True
+        question = _question(asked)
+        pid = _forked(question, _streams(asked)) if question else NOT_FORKED
+        if pid != NOT_FORKED:
+            self.pid, self._child_created = pid, True
             ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
             self._close_pipe_fds(*(asked[name] for name in ends))
         else:
@@ -87,9 +90,10 @@ class ForkingPopen(subprocess.Popen[Any]):
 
 
 def use() -> None:
-    """Have every `subprocess` of this process start commands of ours by fork."""
-    _environment.update(os.environ)
-    subprocess.Popen = ForkingPopen  # type: ignore[misc]
+    """Have every `subprocess` of this process start commands of ours by fork, where the system is one that can."""
+    if sys.platform == "linux":
+        _environment.update(os.environ)
+        subprocess.Popen = ForkingPopen  # type: ignore[misc]
 
 
 def _question(asked: dict[str, Any]) -> bytes | None:
@@ -191,8 +195,8 @@ def _serve(number: int) -> None:
 
 
 def _fork_sibling() -> int:
-    """Fork as `os.fork` does, but a child of our own parent, who is to wait for it."""
-    python = ctypes.PyDLL(None, use_errno=True)
+    """Fork as `os.fork` does, but a child of our own parent, who is to wait for it; NOT_FORKED where that fails."""
+    python = ctypes.PyDLL(None)
     how = array.array("Q", [_CLONE_PARENT, *[0] * 7])
     python.PyOS_BeforeFork()
     pid: int = python.syscall(_NR_CLONE3, ctypes.c_void_p(how.buffer_info()[0]), ctypes.c_size_t(8 * len(how)))
@@ -200,8 +204,6 @@ def _fork_sibling() -> int:
         python.PyOS_AfterFork_Child()
     else:
         python.PyOS_AfterFork_Parent()
-    if pid < 0:
-        raise OSError(ctypes.get_errno(), "clone3")
     return pid
 
 
@@ -227,7 +229,9 @@ def _be(asked: _Asked, streams: list[int], path: list[str]) -> NoReturn:
         runpy.run_module(asked.module, run_name="__main__", alter_sys=True)
         code = 0
     except SystemExit as error:
-        code = 0 if error.code is None else error.code
+        code = error.code or 0
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
     except BaseException:
         sys.excepthook(*sys.exc_info())
     finally:
