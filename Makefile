@@ -31,7 +31,7 @@ demo: setup  ## the main job in under a minute: capture, replay, compare, report
 	@$(BIN)/gnomon demo
 
 test: setup  ## every test: fast ones first, then those with real servers and workers
-	$(BIN)/python -m pytest -m "not slow" $(SHARED) 2 && $(BIN)/python -m pytest -m slow $(SHARED) 4
+	$(BIN)/python -m pytest -m "not slow" $(SHARED) 2 && $(BIN)/python -m pytest -m slow $(SHARED) 3
 
 chaos: setup  ## break everything for real, at length (about an hour), judge 200,000 pairs; MARKDOWN=FILE keeps the table
 	$(BIN)/python -m pytest tests/comparators tests/chaos tests/bench -v -m chaos --timeout 3600 -o faulthandler_timeout=3630 $(if $(MARKDOWN),--markdown $(MARKDOWN))
