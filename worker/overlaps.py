@@ -94,9 +94,11 @@ def overtaken(
     `replayed_us` is when each that is asked about was replayed, by id; `writes` are those known by user, `lost` since
     when one of a user may be missing.
     """
-    overlaps = {user: Overlaps(map(Span.of, found), error_us) for user, found in writes.items()} if replayed_us else {}
     late: set[str] = set()
-    for capture in captures if replayed_us else ():
+    if not replayed_us:
+        return late
+    overlaps = {user: Overlaps(map(Span.of, found), error_us) for user, found in writes.items()}
+    for capture in captures:
         moment_us = replayed_us.get(capture.id)
         if moment_us is None:
             continue

@@ -183,12 +183,3 @@ def diverge(rollout: Rehearsal) -> None:
 def history(rollout: Rehearsal) -> list[Evaluation]:
     with contextlib.closing(Ledger(rollout.database_url)) as ledger, ledger.reading() as reading:
         return reading.rollout.history(10)
-
-
-def eventually(condition, within_s: float = 60.0) -> bool:
-    end = time.monotonic() + within_s
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.2)
-    return True

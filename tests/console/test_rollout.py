@@ -15,7 +15,8 @@ from ledger import Ledger
 from ledger.engine import open_engine
 from ledger.models import EpochRow
 from ledger.rollout_models import ApprovalRow, AuditRow
-from tests.console.rehearsing import Candidate, Rehearsal, diverge, eventually, history, moved
+from tests.console.rehearsing import Candidate, Rehearsal, diverge, history, moved
+from tests.worker.processes import eventually
 
 pytestmark = pytest.mark.slow
 
