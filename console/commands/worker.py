@@ -4,7 +4,7 @@ import contextlib
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -18,6 +18,8 @@ from worker.probe import PATIENCE_S
 from worker.registry import load_operations
 from worker.settings import WorkerSettings, load
 from worker.targets.binding import bind
+
+LOG_LEVELS: Final = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 def register(app: typer.Typer) -> None:
@@ -49,6 +51,8 @@ def worker(
 
     Example: gnomon worker --concurrency 4
     """
+    if log_level.upper() not in LOG_LEVELS:
+        raise UsageError(f"--log-level: {log_level!r} is none; expected one of {', '.join(LOG_LEVELS)}")
     settings = load()
     if check:
         return _check(settings, pid, patience, json=json)
@@ -57,7 +61,7 @@ def worker(
     place = Place(settings, None)
     place.ledger().close()
     bind(load_operations(settings.operation_modules), settings).close()  # as each of its processes will
-    arguments = ["--task-events", "--pool=prefork", f"--loglevel={log_level}", "--without-mingle"]
+    arguments = ["--task-events", "--pool=prefork", f"--loglevel={log_level.upper()}", "--without-mingle"]
     arguments += ["--without-gossip"]  # workers need nothing of each other: they meet in Redis
     arguments += ["--concurrency", str(concurrency or settings.concurrency)]
     if beat:

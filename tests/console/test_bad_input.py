@@ -125,3 +125,10 @@ def test_a_ledger_without_tables_is_named(gnomon, valkey_url):
     assert ran.code == 2
     assert "gnomon migrate" in one_line(ran)
     assert gnomon("migrate", **settings).code == 0
+
+
+def test_a_worker_names_the_log_levels_it_knows(gnomon):
+    """Before it asks anybody for anything."""
+    ran = gnomon("worker", "--log-level", "chatty")
+    assert ran.code == 2
+    assert one_line(ran) == "gnomon: --log-level: 'chatty' is none; expected one of DEBUG, INFO, WARNING, ERROR"
