@@ -20,7 +20,7 @@ help:  ## list the targets
 
 setup: $(VENV)/.ready  ## make .venv with the locked dependencies and both distributions, editable
 
-$(VENV)/.ready: requirements-dev.lock pyproject.toml live/python/pyproject.toml
+$(VENV)/.ready: requirements-dev.lock pyproject.toml live/python/pyproject.toml live/python/gnomon/_usual.c
 	@$(PYTHON) -c 'import sys; sys.exit("Gnomon needs Python 3.11 or newer, this is " + sys.version.split()[0]) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.lock
@@ -67,8 +67,9 @@ lock:  ## resolve the lock files anew (needs uv): one resolution, from which the
 	uv pip compile pyproject.toml --group dev --extra flower $(LOCKED) --output-file requirements-dev.lock
 	uv pip compile pyproject.toml --constraint requirements-dev.lock $(LOCKED) --output-file requirements.lock
 	uv pip compile pyproject.toml --extra flower --constraint requirements-dev.lock $(LOCKED) --output-file deploy/requirements-flower.lock
-	echo hatchling | uv pip compile - --constraint requirements-dev.lock $(LOCKED) --output-file deploy/requirements-build.lock
+	printf 'hatchling\nsetuptools\n' | uv pip compile - --constraint requirements-dev.lock $(LOCKED) --output-file deploy/requirements-build.lock
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .gnomon build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf live/python/build live/python/gnomon/*.so
 	find . -name __pycache__ -prune -exec rm -rf {} +

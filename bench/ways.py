@@ -23,6 +23,9 @@ from bench.counts import ENDS
 from bench.measuring import BenchError
 from bench.memories import answer, user_of
 from gnomon import Gnomon
+from gnomon.flags import SHARE, SWITCHES
+from gnomon.keys import Keys
+from gnomon.switchboard import store_flags
 from gnomon.wire import encode_value
 
 NAMESPACE: Final = "live"
@@ -99,6 +102,16 @@ def ours(redis_url: str, *, answering: Live = legacy, **settings: str) -> Iterat
         yield Way(call=cast("Live", recent), settled=settled, counted=counted)
     finally:
         client.close(0.1)  # what waits for a Redis that does not answer may go
+
+
+@contextlib.contextmanager
+def staged(redis_url: str) -> Iterator[Way]:
+    """Call as ours while the flags are on, for a tenth of the users: nobody is ready, so legacy answers them all."""
+    with redis.Redis.from_url(redis_url) as server:
+        on: dict[str, object] = dict.fromkeys(SWITCHES, True)
+        store_flags(server, Keys("staged"), on | {SHARE: 10.0}, may_raise=True)
+    with ours(redis_url, namespace="staged") as way:
+        yield way
 
 
 @contextlib.contextmanager
@@ -225,6 +238,8 @@ WAYS: Final[Mapping[str, Callable[[str], AbstractContextManager[Way]]]] = Mappin
     {
         "bare": bare,
         "ours": ours,
+        "ours, at 10 %": staged,
+        "ours, in Python": lambda url: ours(url, namespace="plain", compiled="off"),
         "task.delay()": delay,
         "redis.xadd()": xadd,
         "laboratory": laboratory,

@@ -15,6 +15,7 @@ from gnomon.keys import Keys
 from gnomon.live_call import LiveCall
 from gnomon.operation import Binding
 from gnomon.readiness import EVERYBODY
+from gnomon.usual import Board, new_board
 from gnomon.wire import Kind, Phase
 
 KEYS = Keys("default")
@@ -27,17 +28,17 @@ ANN = user_digest("ann")
 class Clock(AlignedClock):
     """An aligned clock that is set by hand."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        super().__init__()
-        self.offset_us = 0
+    def __init__(self, board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+        super().__init__(board)
+        board.offset_us = 0
         self.now = 1_000_000
         monkeypatch.setattr("time.monotonic_ns", lambda: self.now * 1_000)
 
 
 @pytest.fixture
 def buffer(monkeypatch) -> Buffer:
-    made = Buffer(max_captures=3, max_bytes=1_000)
-    made.clock = Clock(monkeypatch)
+    made = Buffer(new_board(max_captures=3, max_bytes=1_000))
+    made.clock = Clock(made.board, monkeypatch)
     return made
 
 
@@ -61,7 +62,7 @@ def test_a_write_in_flight_holds_the_watermark(buffer):
     assert not buffer.writing
     taken = buffer.take()
     assert buffer.low_watermark(taken.items[0].low) == write.start
-    assert buffer.low_watermark(None) == buffer.clock.last_us
+    assert buffer.low_watermark(None) == buffer.board.last_us
 
 
 def test_a_write_in_flight_for_too_long_opens_its_users_gap(buffer):
@@ -75,9 +76,9 @@ def test_a_write_in_flight_for_too_long_opens_its_users_gap(buffer):
     assert buffer.low_watermark(None) == write.start
     assert not buffer.writing
     assert buffer.take().gaps == {(write.lane, ANN): write.start}
-    assert buffer.low_watermark(None) == buffer.clock.last_us
+    assert buffer.low_watermark(None) == buffer.board.last_us
     assert buffer.offer(write, 10, msgspec.UNSET) is True  # in the end it is captured after all, at its end
-    assert buffer.take().items[0].low == buffer.clock.last_us
+    assert buffer.take().items[0].low == buffer.board.last_us
 
 
 def test_a_gap_begins_with_the_first_write_missed(buffer):
@@ -205,7 +206,7 @@ def test_a_long_write_is_let_go_and_told(make, sync_pair, gaps, server, eventual
     writer = threading.Thread(target=write, args=("ann",))
     writer.start()
     assert entered.wait(5)
-    started = next(iter(client._buffer._writes.values())).start
+    started = next(iter(client._buffer.board.writes.values())).start
 
     def watermark():
         beat = server.hgetall(KEYS.producer(client._publisher.producer))

@@ -10,6 +10,7 @@ from gnomon import pressure
 from gnomon.hashing import SHED_PLACES, user_digest
 from gnomon.keys import Keys
 from gnomon.shedding import FULL, HIGH, LOW, Backlog, Shedding, next_below, shed_place
+from gnomon.usual import new_board
 
 KEYS = Keys("default")
 USERS = [f"user-{number}" for number in range(400)]
@@ -131,7 +132,7 @@ def test_age_goes_on_from_what_others_have_found(aged):
 @given(st.text(min_size=1), PLACES, PLACES)
 def test_raising_the_share_only_adds_users(user, one, other):
     """Who is shed at a lower share is shed at a higher one."""
-    lower, higher = Shedding(), Shedding()
+    lower, higher = Shedding(new_board()), Shedding(new_board())
     lower.take(min(one, other))
     higher.take(max(one, other))
     assert higher.sheds(user, 0) or not lower.sheds(user, 0)
@@ -141,7 +142,7 @@ def test_a_full_lane_sheds_all_its_users_for_a_while(monkeypatch):
     """And those of no other lane."""
     now = 100.0
     monkeypatch.setattr("time.monotonic", lambda: now)
-    shedding = Shedding()
+    shedding = Shedding(new_board())
     shedding.close(3)
     assert (shedding.active, shedding.sheds("ann", 3), shedding.sheds("ann", 4)) == (True, True, False)
     now = 101.9

@@ -4,21 +4,23 @@ It also knows the process's low watermark: nothing that this process will still 
 that it will still append starts before it.
 """
 
-import itertools
-import threading
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
 from gnomon.clock import AlignedClock
 from gnomon.hashing import user_digest
-from gnomon.live_call import Buffered, LiveCall
+from gnomon.live_call import Buffered, LiveCall, buffered_of, live_of
 from gnomon.readiness import EVERYBODY
 from gnomon.shedding import Shedding
-from gnomon.wire import Kind, Side
+from gnomon.usual import FAR, Board, Mark
+from gnomon.wire import Side
+
+if TYPE_CHECKING:
+    from gnomon.operation import Binding
 
 WRITE_HOLDS_US: Final = 30_000_000  # a write in flight for longer stops holding everybody's replay back
 
@@ -63,32 +65,38 @@ class Taken(NamedTuple):
 
 
 class Buffer:
-    """Bounded, drop-newest, thread-safe; every method is short, for the live call waits on its lock."""
+    """Bounded, drop-newest, thread-safe; every method is short, for the live call waits on its lock.
 
-    def __init__(self, *, max_captures: int, max_bytes: int) -> None:
-        self.clock = AlignedClock()
-        self.shedding = Shedding()
-        self._max_captures = max_captures
-        self._max_bytes = max_bytes
-        self._lock = threading.Lock()
-        self._items: list[Buffered] = []
-        self._items_low: int | None = None
+    What waits lies on the board, where the usual call leaves it by itself.
+    """
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.clock = AlignedClock(board)
+        self.shedding = Shedding(board)
+        self._lock = board.lock
         self._counts: Counter[CounterKey] = Counter()
         self._gaps: Gaps = {}
-        self._writes: dict[int, LiveCall] = {}  # in flight
         self._alone: defaultdict[str, Alone] = defaultdict(Alone)
         self._counted = 0  # of the items, those that are in there
-        self.numbers = itertools.count(1)  #: of the captured calls of this process
-        self.captures = 0  #: waiting here or taken and not yet acknowledged
-        self.size_bytes = 0  #: of those
+
+    @property
+    def captures(self) -> int:
+        """How many captures wait here, or are taken and not yet acknowledged."""
+        return self.board.captures
+
+    @property
+    def size_bytes(self) -> int:
+        """Their size."""
+        return self.board.size_bytes
 
     def begin(self, live: LiveCall) -> None:
         """Number a call and stamp its start; a write keeps the watermark there until it is offered or abandoned."""
-        live.number = next(self.numbers)
+        live.number = next(self.board.numbers)
         if live.binding.writes:
             with self._lock:
                 live.start = self.clock.now_us()
-                self._writes[live.number] = live
+                self.board.writes[live.number] = live
             live.started_ns = time.monotonic_ns()
         else:
             live.started_ns = time.monotonic_ns()
@@ -97,7 +105,7 @@ class Buffer:
     def abandon(self, live: LiveCall) -> None:
         """Let go of a call that will not be offered."""
         with self._lock:
-            self._writes.pop(live.number, None)
+            self.board.writes.pop(live.number, None)
 
     def count(self, key: CounterKey) -> None:
         """Count an eligible call that ends elsewhere than in its lane."""
@@ -121,25 +129,20 @@ class Buffer:
         what legacy did, or the JSON of what it returned; `ended_ns` is when it ended, on the monotonic clock, where the
         caller knows. A watermark told since comes before it.
         """
-        clock = self.clock
+        board, clock = self.board, self.clock
         with self._lock:
-            if self.captures >= self._max_captures or self.size_bytes + size_bytes > self._max_bytes:
+            if board.captures >= board.max_captures or board.size_bytes + size_bytes > board.max_bytes:
                 return None
-            # as `clock.now_us`, for the caller waits on every call that is made here
-            end = (ended_ns or time.monotonic_ns()) // 1_000 + clock.offset_us
-            if end <= clock.last_us:
-                end = clock.last_us + 1
-            clock.last_us = end
-            held = bool(self._writes) and self._writes.pop(live.number, None) is not None
-            if live.started_ns < clock.shifted_ns:  # and a write in flight was moved along
+            end = board.last_us = max(clock.us_of(ended_ns or time.monotonic_ns()), board.last_us + 1)
+            held = board.writes.pop(live.number, None) is not None
+            if live.started_ns < board.shifted_ns:  # and a write in flight was moved along
                 live.start = (live.start if held else clock.us_of(live.started_ns)) - clock.unsure_us
             low = live.start if held else end
-            self.captures += 1
-            self.size_bytes += size_bytes
-            self._items.append(Buffered(live, end, low, size_bytes, answer, ended_ns, enhanced, serving, recorded))
-            if self._items_low is None or low < self._items_low:
-                self._items_low = low
-            return len(self._items) == 1
+            board.captures += 1
+            board.size_bytes += size_bytes
+            board.low = min(board.low, low)
+            board.items.append(Buffered(live, end, low, size_bytes, answer, ended_ns, enhanced, serving, recorded))
+            return len(board.items) == 1
 
     def answered(self) -> dict[str, Alone]:
         """Return, by operation, the calls that legacy alone answered: counted off the caller's thread."""
@@ -148,14 +151,20 @@ class Buffer:
             return {operation: replace(row) for operation, row in self._alone.items()}
 
     def _count_alone(self) -> None:
-        for item in self._items[self._counted :]:
-            if item.live.alone and not item.recorded and (legacy := item.legacy) is not msgspec.UNSET:
-                row = self._alone[item.live.binding.name]
-                row.calls += 1
-                row.answers += item.live.binding.kind is not Kind.WRITE
-                row.us += legacy.duration_us
-                row.errors += legacy.raised is not msgspec.UNSET
-        self._counted = len(self._items)
+        items = self.board.items
+        for item in items[self._counted :]:
+            if not isinstance(item, Buffered):
+                self._count(item.way.binding, (item.ended_ns - item.started_ns) // 1_000)
+            elif item.live.alone and not item.recorded and (legacy := item.legacy) is not msgspec.UNSET:
+                self._count(item.live.binding, legacy.duration_us, failed=legacy.raised is not msgspec.UNSET)
+        self._counted = len(items)
+
+    def _count(self, binding: "Binding", duration_us: int, *, failed: bool = False) -> None:
+        row = self._alone[binding.name]
+        row.calls += 1
+        row.answers += not binding.writes
+        row.us += duration_us
+        row.errors += failed
 
     def gap(self, lane: int, user: str, since: int) -> None:
         """Note that a write of `user` will never be in its lane."""
@@ -172,10 +181,11 @@ class Buffer:
             moved_us = self.clock.align(server_us, sent_ns, received_ns)
             if moved_us:
                 unsure_us = self.clock.unsure_us
-                self._items = [item.shifted(moved_us, unsure_us) for item in self._items]
-                self._items_low = min((item.low for item in self._items), default=None)
+                board = self.board
+                board.items = [buffered_of(item).shifted(moved_us, unsure_us) for item in board.items]
+                board.low = min((item.low for item in board.items), default=FAR)
                 self._gaps = {key: since + moved_us - unsure_us for key, since in self._gaps.items()}
-                for live in self._writes.values():
+                for live in board.writes.values():
                     live.start += moved_us
             return moved_us
 
@@ -184,37 +194,38 @@ class Buffer:
         with self._lock:
             self._count_alone()
             self._counted = 0
-            taken = Taken(self._items, self._counts, self._gaps)
-            self._items, self._items_low, self._counts, self._gaps = [], None, Counter(), {}
-            return taken
+            items, counts, gaps = self.board.items, self._counts, self._gaps
+            self.board.items, self.board.low, self._counts, self._gaps = [], FAR, Counter(), {}
+        return Taken([buffered_of(item) for item in items], counts, gaps)
 
     @property
     def fill(self) -> float:
         """How full it is, by count or by bytes, from 0 to 1."""
-        return max(self.captures / self._max_captures, self.size_bytes / self._max_bytes)
+        board = self.board
+        return max(board.captures / board.max_captures, board.size_bytes / board.max_bytes)
 
     @property
     def idle(self) -> bool:
         """Whether nothing waits here and everything taken was acknowledged."""
         with self._lock:
-            return self.captures == 0 and not self._items and not self._counts and not self._gaps
+            return self.board.captures == 0 and not self.board.items and not self._counts and not self._gaps
 
     @property
     def waiting(self) -> bool:
         """Whether there is anything to take; a glance without the lock."""
-        return bool(self._items)
+        return bool(self.board.items)
 
     @property
     def writing(self) -> bool:
         """Whether a write is in flight."""
         with self._lock:
-            return bool(self._writes)
+            return bool(self.board.writes)
 
     def acknowledge(self, captures: int, size_bytes: int) -> None:
         """Free the room of captures that are in their lane, or given up."""
         with self._lock:
-            self.captures -= captures
-            self.size_bytes -= size_bytes
+            self.board.captures -= captures
+            self.board.size_bytes -= size_bytes
 
     def low_watermark(self, taken_low: int | None) -> int:
         """Return the low watermark, µs; `taken_low` is the lowest of what was taken and not yet appended."""
@@ -222,15 +233,16 @@ class Buffer:
             self.clock.promised = True
             now = self.clock.now_us()
             self._let_go(now - WRITE_HOLDS_US)
-            lows = [self._earliest(live) for live in self._writes.values()]
-            lows += [low for low in (self._items_low, taken_low) if low is not None]
+            lows = [self._earliest(live) for live in self.board.writes.values()]
+            lows += [low for low in (self.board.low, taken_low) if low is not None and low < FAR]
             return min([*lows, *self._gaps.values()], default=now)
 
-    def _earliest(self, live: LiveCall) -> int:
-        return live.start - (self.clock.unsure_us if live.started_ns < self.clock.shifted_ns else 0)
+    def _earliest(self, live: LiveCall | Mark) -> int:
+        return live.start - (self.clock.unsure_us if live.started_ns < self.board.shifted_ns else 0)
 
     def _let_go(self, limit: int) -> None:
         """Open the gap of a user whose write has been in flight for too long; what it captures in the end is late."""
-        for live in [live for live in self._writes.values() if live.start <= limit]:
+        for held in [held for held in self.board.writes.values() if held.start <= limit]:
+            live = live_of(held)
             self._gap(live.lane, live.user, self._earliest(live))
-            del self._writes[live.number]
+            del self.board.writes[live.number]

@@ -29,11 +29,11 @@ class Call:
         return tuple(self._context)
 
 
-_current: ContextVar[Call | None] = ContextVar("gnomon_call", default=None)
+CURRENT: Final[ContextVar[Call | None]] = ContextVar("gnomon_call", default=None)
 
 
 #: `call` for the live path: the contextvar's own method
-current_call: Final[Callable[[], Call | None]] = _current.get
+current_call: Final[Callable[[], Call | None]] = CURRENT.get
 
 
 def call() -> Call | None:
@@ -41,7 +41,7 @@ def call() -> Call | None:
 
     A legacy callable sees one only where a worker asks it for a pair: nobody waits for that answer (`shadow`).
     """
-    return _current.get()
+    return CURRENT.get()
 
 
 class calling:  # noqa: N801 — used like a function; a generator would take three times as long
@@ -54,9 +54,9 @@ class calling:  # noqa: N801 — used like a function; a generator would take th
         self._token: Token[Call | None] | None = None
 
     def __enter__(self) -> Call:
-        self._token = _current.set(self._made)
+        self._token = CURRENT.set(self._made)
         return self._made
 
     def __exit__(self, *_: object) -> None:
         assert self._token is not None
-        _current.reset(self._token)
+        CURRENT.reset(self._token)

@@ -24,6 +24,7 @@ from gnomon.readiness import UserData
 from gnomon.settings import ClientSettings
 from gnomon.switchboard import Flags
 from gnomon.tap import FIRST_FLAGS_S, NullTap, Tap
+from gnomon.usual import make_of, new_board
 from gnomon.wire import Kind, Side
 
 P = ParamSpec("P")
@@ -61,10 +62,28 @@ class Gnomon:
         self._buffer: Buffer | None = None
         self.tap = NullTap()
         if settings.redis_url is not None and settings.capture:
-            self._buffer = Buffer(max_captures=settings.buffer_captures, max_bytes=settings.buffer_bytes)
+            board = new_board(
+                make_of(compiled=settings.compiled),
+                max_captures=settings.buffer_captures,
+                max_bytes=settings.buffer_bytes,
+                largest=settings.capture_bytes,
+            )
+            self._buffer = Buffer(board)
+            self._state.show(board)
             tally = Tally(self._buffer.answered)
             self._publisher = Publisher(settings, self._state, self._buffer, tally)
             self.tap = Tap(settings, self._state, self._buffer, self._publisher, tally)
+
+    @property
+    def tap(self) -> NullTap:
+        """What captures; where it is replaced, the usual ways of the one before are no longer taken."""
+        return self._tap
+
+    @tap.setter
+    def tap(self, tap: NullTap) -> None:
+        self._tap = tap
+        for binding in self._bindings.values():
+            binding.way = None
 
     def _after_fork(self) -> None:
         """Begin anew in a child, with the flags as the parent knew them; the parent publishes what it had captured."""

@@ -5,7 +5,10 @@ uncertainty of the alignment travels in the heartbeat.
 """
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from gnomon.usual import Board
 
 _NS: Final = 1_000
 _DECAY: Final = 1.05  # an old sample's error grows, so that drift between the clocks is followed within a minute
@@ -16,18 +19,21 @@ REMEMBERED_NS: Final = 60_000_000_000  # twice as long as a write in flight hold
 class AlignedClock:
     """Microseconds since the epoch, as Redis counts them. Its owner calls it under one lock, but for a glance.
 
+    What a live call reads of it, and stamps, stands on the board: `offset_us`, what a reading of the monotonic clock is
+    added to; `last_us`, what was stamped last; `shifted_ns`, when it was shifted last, on the monotonic clock: what was
+    stamped before is of no use.
+
     Until Redis has answered once it goes by the host's clock, which may be an hour off, and the first answer may have
     taken long. So when it learns the time, or that a clock was set, it is shifted: its owner moves along what was
     stamped and is still here.
     """
 
-    def __init__(self) -> None:
-        self.offset_us = time.time_ns() // _NS - time.monotonic_ns() // _NS  #: what a reading is added to
-        self.last_us = 0  #: what was stamped last
+    def __init__(self, board: "Board") -> None:
+        self._board = board
+        board.offset_us = time.time_ns() // _NS - time.monotonic_ns() // _NS
         self._error_us = float("inf")
         self._before: list[tuple[int, float]] = []  # until when, ns, an error held: the larger the earlier
         self.promised = False  #: a watermark was told by it: from then on it is shifted only where it was set
-        self.shifted_ns = 0  #: when it was shifted last, on the monotonic clock: what was stamped before is of no use
         self.unsure_us = 0  #: by how much, where others had stamped by the clock of before
 
     @property
@@ -44,7 +50,7 @@ class AlignedClock:
         """
         now_ns = time.monotonic_ns()
         self._before = [held for held in self._before if now_ns - held[0] < REMEMBERED_NS]
-        return max(self._error_us, self.last_us - self.us_of(now_ns), *(error for _, error in self._before))
+        return max(self._error_us, self._board.last_us - self.us_of(now_ns), *(error for _, error in self._before))
 
     @property
     def told_error_us(self) -> int:
@@ -53,12 +59,13 @@ class AlignedClock:
 
     def us_of(self, monotonic_ns: int) -> int:
         """Return the time at a reading of the monotonic clock."""
-        return monotonic_ns // _NS + self.offset_us
+        return monotonic_ns // _NS + self._board.offset_us
 
     def now_us(self) -> int:
         """Return the time, later than every time returned before."""
-        self.last_us = max(self.us_of(time.monotonic_ns()), self.last_us + 1)
-        return self.last_us
+        board = self._board
+        board.last_us = max(self.us_of(time.monotonic_ns()), board.last_us + 1)
+        return board.last_us
 
     def at_us(self, monotonic_ns: int) -> int:
         """Return the time at a reading of the monotonic clock; without a lock, and not unlike others.
@@ -66,7 +73,7 @@ class AlignedClock:
         Never before what was stamped last: where the clock has just been set back, a read would seem to have begun
         before the write ended that its own thread had waited for.
         """
-        return max(self.us_of(monotonic_ns), self.last_us)
+        return max(self.us_of(monotonic_ns), self._board.last_us)
 
     def align(self, server_us: int, sent_ns: int, received_ns: int) -> int:
         """Take in one reading of the server's clock, between two monotonic readings of ours.
@@ -75,17 +82,18 @@ class AlignedClock:
         """
         error_us = (received_ns - sent_ns) / 2 / _NS
         offset_us = server_us - (sent_ns + received_ns) // 2 // _NS
-        moved_us = offset_us - self.offset_us
+        board = self._board
+        moved_us = offset_us - board.offset_us
         better = not self.promised and error_us < self._error_us
         if better or abs(moved_us) > error_us + self._error_us + STEP_US:
-            self._error_us, self.offset_us, self.shifted_ns = error_us, offset_us, received_ns
+            self._error_us, board.offset_us, board.shifted_ns = error_us, offset_us, received_ns
             self.unsure_us = abs(moved_us) if self.promised else 0
-            self.last_us += moved_us
+            board.last_us += moved_us
             return moved_us
         if error_us > self._error_us * _DECAY:
             self._error_us *= _DECAY
             return 0
         was_off_us = max(self._error_us, abs(moved_us) + error_us)  # it may have drifted while nobody answered
         self._before = [held for held in self._before if held[1] > was_off_us] + [(received_ns, was_off_us)]
-        self._error_us, self.offset_us = error_us, offset_us
+        self._error_us, board.offset_us = error_us, offset_us
         return 0

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -19,6 +19,9 @@ from gnomon.hashing import BUCKETS, bucket_of
 from gnomon.readiness import Standing
 from gnomon.settings import FALSE, TRUE
 from gnomon.wire import Phase
+
+if TYPE_CHECKING:
+    from gnomon.usual import Board
 
 STALE_S: Final = 30.0  # longer than any restart of Redis seen; a rollback that nobody can read must still hold
 SHARE: Final = "rollout_percentage"
@@ -131,7 +134,10 @@ def _percentage(variable: str, text: str) -> float:
 
 
 class FlagState:
-    """The flags of one process: read on the live path without a lock, replaced whole by the daemon thread."""
+    """The flags of one process: read on the live path without a lock, replaced whole by the daemon thread.
+
+    What every live call looks at stands on the board as well, where one is shown to it.
+    """
 
     def __init__(self, environment: EnvironmentFlags, kill_file: Path | None) -> None:
         self._environment = environment
@@ -141,7 +147,23 @@ class FlagState:
         self.standing = Standing()
         self.killed = False
         self.malformed = False
+        self._board: Board | None = None
+        self._shown: tuple[Any, ...] = ()
         self._judge()
+
+    def show(self, board: "Board") -> None:
+        """Keep what is decided for everybody on `board` from now on."""
+        self._board, self._shown = board, ()
+        self._put_up()
+
+    def _put_up(self) -> None:
+        board = self._board
+        if board is None:
+            return
+        decided_by = (self.stored, self.standing.shared, *self._refusals.values())
+        if decided_by != self._shown:
+            board.shadows, self._shown = {}, decided_by  # first of all: a call looks at it last
+        board.quiet, board.stored, board.known = self.quiet, self.stored, self.known
 
     @property
     def age_s(self) -> float:
@@ -188,6 +210,7 @@ class FlagState:
             self.stored = stored  # only now: no call may be stamped with a version that it was not routed by
         if version >= self.stored.version:
             self._read_at = time.monotonic()
+        self._put_up()
 
     def look_at_kill_file(self) -> None:
         """See whether the kill file exists; one that cannot be looked at counts as there."""
@@ -203,6 +226,7 @@ class FlagState:
         self._refusals = {flag: self._refused(flag, stored) for flag in SWITCHES}
         #: whether all there is to decide is shadow: no flag is on, nobody is or was written to both sides
         self.quiet = not stored.retired and all(self._refusals.values()) and not self.standing.shared.anybody
+        self._put_up()
 
     def value(self, flag: str) -> Any:
         """Return what is in force for `flag`: stored, or the environment's default."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gnomon.operation import Binding
     from gnomon.serving import Outcome
     from gnomon.settings import ClientSettings
+    from gnomon.usual import Mark
 
 _in_order = msgspec.json.Decoder(list[msgspec.Raw])
 
@@ -103,6 +104,32 @@ class Buffered(msgspec.Struct, frozen=True, eq=False, gc=False):
         """
         self.live.start += by_us - unsure_us
         return msgspec.structs.replace(self, end=self.end + by_us, low=self.low + by_us - unsure_us)
+
+
+def live_of(call: "LiveCall | Mark") -> LiveCall:
+    """Return a usual call as any other; another one as it is."""
+    if isinstance(call, LiveCall):
+        return call
+    stored, way = call.stored, call.way
+    return LiveCall(
+        way.binding,
+        call.user,
+        way.lanes,
+        stored.epoch,
+        stored.version,
+        call.args,
+        call.number,
+        call.started_ns,
+        call.start,
+    )
+
+
+def buffered_of(call: "Buffered | Mark") -> Buffered:
+    """Return what waits of a usual call as of any other; of another one as it is."""
+    if isinstance(call, Buffered):
+        return call
+    assert call.answer is not None
+    return Buffered(live_of(call), call.end, call.low, call.size_bytes, call.answer, call.ended_ns)
 
 
 class Scribe:

@@ -4,15 +4,19 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Generic, ParamSpec, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar, cast
 
 import msgspec
 
 from gnomon.errors import OperationError
 from gnomon.invoking import Invoker
+from gnomon.live_call import live_of
 from gnomon.results import Check, check_of, declared_types
 from gnomon.tap import NullTap
 from gnomon.wire import Kind
+
+if TYPE_CHECKING:
+    from gnomon.usual import Way
 
 P = ParamSpec("P")
 R_co = TypeVar("R_co", covariant=True)
@@ -55,11 +59,9 @@ class Binding:
     defaults: dict[str, Any] = field(init=False)
     required: frozenset[str] = field(init=False)
     open: bool = field(init=False)
-    writes: bool = field(init=False)  # asked at each call; a member of an enum takes ten times as long to find
-    fewest: int = field(init=False)
-    most: int = field(init=False)
-    user_at: int = field(init=False)
-    defaults_last: tuple[Any, ...] = field(init=False)
+    writes: bool = field(init=False)  # a member of an enum takes ten times as long to find
+    in_order: bool = field(init=False)
+    way: "Way | None" = field(init=False, default=None)  # the usual one, once every call is known to be captured
     _types: dict[str, Any] | None = field(init=False, default=None)
     _valid: Check | None = field(init=False, default=None)
 
@@ -80,15 +82,8 @@ class Binding:
         self.defaults = {p.name: p.default for p in plain if p.default is not inspect.Parameter.empty}
         self.required = frozenset(p.name for p in plain if p.default is inspect.Parameter.empty)
         self.writes = self.kind is Kind.WRITE
-        self._count_positions(len(plain))
-
-    def _count_positions(self, of_parameters: int) -> None:
-        """Note what a call has whose arguments all stand in their places, the user's among them: most calls are so."""
-        self.defaults_last = tuple(self.defaults[name] for name in self.parameters if name in self.defaults)
-        #: so many arguments by position are all that there are; none may be passed by position alone, if any cannot be
-        self.most = len(self.parameters) if len(self.parameters) == of_parameters else -1
-        self.user_at = self.parameters.index(self.user) if self.user in self.parameters else -1
-        self.fewest = max(len(self.parameters) - len(self.defaults_last), self.user_at + 1)
+        #: whether all arguments have a place in an order, the user's among them
+        self.in_order = len(self.parameters) == len(plain) and self.user in self.parameters
 
     def _check(self) -> None:
         for parameter in self.signature.parameters.values():
@@ -107,7 +102,7 @@ class Binding:
 
     def named(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
         """Return a call's arguments by name, defaults filled in; None for a call that the callable will refuse."""
-        if not kwargs and len(args) == self.most:
+        if not kwargs and self.in_order and len(args) == len(self.parameters):
             return dict(zip(self.parameters, args, strict=True))
         if len(args) > len(self.parameters):
             return None
@@ -214,39 +209,67 @@ def _sync_wrapper(binding: Binding, desk: Desk) -> Callable[..., Any]:
     legacy = binding.legacy
 
     def operation(*args: Any, **kwargs: Any) -> Any:
-        used = desk.tap
-        live = used.begin(binding, args, kwargs)
-        if live is None:
-            return legacy(*args, **kwargs)
-        if not live.alone:
-            return desk.invoker.serve(used, live, args, kwargs)
+        way = binding.way
+        if way is None or (mark := way.begin(args, kwargs)) is None:
+            return _the_long_way(binding, desk, args, kwargs)
         try:
             value = legacy(*args, **kwargs)
         except BaseException as error:
-            used.raised(live, error)
+            way.tap.raised(live_of(mark), error)
             raise
-        used.returned(live, value)
+        if (left := way.end(mark, value)) is not None:
+            way.tap.see_to(mark, left)
         return value
 
     return operation
+
+
+def _the_long_way(binding: Binding, desk: Desk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    used = desk.tap
+    live = used.begin(binding, args, kwargs)
+    if live is None:
+        return binding.legacy(*args, **kwargs)
+    if not live.alone:
+        return desk.invoker.serve(used, live, args, kwargs)
+    try:
+        value = binding.legacy(*args, **kwargs)
+    except BaseException as error:
+        used.raised(live, error)
+        raise
+    used.returned(live, value)
+    return value
 
 
 def _async_wrapper(binding: Binding, desk: Desk) -> Callable[..., Any]:
     legacy = binding.legacy
 
     async def operation(*args: Any, **kwargs: Any) -> Any:
-        used = desk.tap
-        live = used.begin(binding, args, kwargs)
-        if live is None:
-            return await legacy(*args, **kwargs)
-        if not live.alone:
-            return await desk.invoker.serve_async(used, live, args, kwargs)
+        way = binding.way
+        if way is None or (mark := way.begin(args, kwargs)) is None:
+            return await _the_long_way_async(binding, desk, args, kwargs)
         try:
             value = await legacy(*args, **kwargs)
         except BaseException as error:
-            used.raised(live, error)
+            way.tap.raised(live_of(mark), error)
             raise
-        used.returned(live, value)
+        if (left := way.end(mark, value)) is not None:
+            way.tap.see_to(mark, left)
         return value
 
     return operation
+
+
+async def _the_long_way_async(binding: Binding, desk: Desk, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    used = desk.tap
+    live = used.begin(binding, args, kwargs)
+    if live is None:
+        return await binding.legacy(*args, **kwargs)
+    if not live.alone:
+        return await desk.invoker.serve_async(used, live, args, kwargs)
+    try:
+        value = await binding.legacy(*args, **kwargs)
+    except BaseException as error:
+        used.raised(live, error)
+        raise
+    used.returned(live, value)
+    return value

@@ -116,7 +116,8 @@ class Publisher(WakeUp):
                 thread = threading.Thread(target=self._run, name="gnomon-publisher", daemon=True)
                 with suppress(RuntimeError):  # the machine has no thread left: the next call tries again
                     thread.start()
-                    self._thread, self.running = thread, True
+                    self._thread = thread
+                    self._buffer.board.open = True
                     atexit.register(self.close)
                     self._listener.start()
 

@@ -44,6 +44,7 @@ class ClientSettings:
     shed_lag_s: float = _setting(600.0, "users are shed once the oldest capture has waited so long for a worker")
     enhanced_threads: int = _setting(32, "sync calls of enhanced with a time limit that may be under way at once")
     dual_timeout_s: float = _setting(0.5, "how long a write waits for enhanced where the flags no longer want it")
+    compiled: bool = _setting(True, "off: the part of the live call that is there in C as well is done in Python")
     kill_file: Path | None = _setting(None, "while this file exists, legacy serves")
 
     @classmethod
@@ -138,5 +139,6 @@ _PARSERS: Final[dict[str, tuple[Callable[[str], Any], str]]] = {
     "shed_lag_s": (_seconds, "seconds above 0"),
     "enhanced_threads": _WHOLE,
     "dual_timeout_s": (_seconds, "seconds above 0"),
+    "compiled": (_switch, "on or off"),
     "kill_file": (Path, "a path"),
 }

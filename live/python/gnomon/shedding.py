@@ -8,9 +8,12 @@ excluded until the data was repaired. How many are shed is decided by whichever 
 import time
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from gnomon.hashing import REMEMBERED, SHED_PLACES, SHED_SALT, stable_hash
+
+if TYPE_CHECKING:
+    from gnomon.usual import Board
 
 #: how full the lanes are: from there on nothing but all is shed, more is shed as long as it grows, less is shed
 FULL: Final = 0.9
@@ -68,10 +71,15 @@ def shed_place(user: str) -> int:
 class Shedding:
     """Who is shed in this process: replaced by the daemon thread, read on the live path without a lock."""
 
-    def __init__(self) -> None:
+    def __init__(self, board: "Board") -> None:
+        self._board = board
         self._below = 0
         self._closed: dict[int, float] = {}  # lane → until when, on the monotonic clock
-        self.active = False  #: whether anybody is shed at all
+
+    @property
+    def active(self) -> bool:
+        """Whether anybody is shed at all."""
+        return self._board.shedding
 
     @property
     def share(self) -> float:
@@ -105,4 +113,4 @@ class Shedding:
         return shed_place(user) < self._below or lane in self._closed
 
     def _look(self) -> None:
-        self.active = bool(self._below or self._closed)
+        self._board.shedding = bool(self._below or self._closed)

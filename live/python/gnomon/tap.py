@@ -12,23 +12,26 @@ from msgspec import Raw
 
 from gnomon.budget import HourlyBudget
 from gnomon.buffer import MISSED_SERVED, Buffer, CounterKey
-from gnomon.calling import current_call
+from gnomon.calling import CURRENT, current_call
 from gnomon.counting import Counting, answers
 from gnomon.flags import LONGEST_USER
 from gnomon.hashing import sampled
-from gnomon.live_call import ENVELOPE_BYTES, LiveCall, Scribe, capture_id
+from gnomon.live_call import ENVELOPE_BYTES, LiveCall, Scribe, capture_id, live_of
 from gnomon.metrics import Tally
 from gnomon.serving import Outcome, System
 from gnomon.sides import MESSAGE_CHARS, bytes_of, raised_of, side_of
+from gnomon.usual import make_of
 from gnomon.wire import NO_JSON_FORM, Kind, Phase, Side, encode_args, encode_value
 
 if TYPE_CHECKING:
     from gnomon.flags import FlagState
     from gnomon.operation import Binding
     from gnomon.settings import ClientSettings
+    from gnomon.usual import Mark, Way
 
 log = logging.getLogger("gnomon")
 
+MOST_SHADOWS: Final = 32_768  # 4 MB of users; whoever is not among them costs what a decision does
 FIRST_FLAGS_S: Final = 0.25  # the first write of a process waits so long for flags that were never read
 
 
@@ -77,13 +80,13 @@ class Tap(NullTap):
         self._flags = flags
         self._buffer = buffer
         self._shedding = buffer.shedding
-        self._clock = buffer.clock
-        self._numbers = buffer.numbers
+        self._way_of = make_of(compiled=settings.compiled).way
         self._wake = wake
         self._scribe = Scribe(settings)
         self._lanes = settings.lanes
         self._largest = settings.capture_bytes
-        self._whole: set[str] = set()  # operations of which every call is captured
+        #: operations of which every call is captured, and the usual way of those that have one
+        self._whole: dict[str, Way | None] = {}
         self._budget = HourlyBudget(settings.generate_budget)
         self._counting = Counting(tally)
         self._closed = False
@@ -91,10 +94,12 @@ class Tap(NullTap):
     def close(self) -> None:
         """Capture no more; calls still go where the flags send them."""
         self._closed = True
-        self._whole = set()
+        self._whole = {}
+        self._buffer.board.open = False
 
     def disown(self) -> None:
         """In a forked child: what was under way is the parent's, and its locks may be held by nobody who is here."""
+        self._buffer.board.left = True
         nothing = NullTap(Tally())
         for method in ("returned", "raised", "finish"):
             setattr(self, method, getattr(nothing, method))
@@ -102,44 +107,9 @@ class Tap(NullTap):
     # --- before the call
 
     def begin(self, binding: "Binding", args: tuple[Any, ...], kwargs: dict[str, Any]) -> LiveCall | None:
-        """Take the snapshot of the arguments; None where the call is legacy's alone and not captured.
-
-        The usual call comes first: arguments by position, of an operation that is captured whole, while there is
-        nothing to decide about its user. It does what `_begin` does, in as few steps and objects as can be: between
-        two live calls caches grow cold, and then each step costs more than what it does.
-        """
+        """Take the snapshot of the arguments; None where the call is legacy's alone and not captured."""
         try:
-            flags, given = self._flags, len(args)
-            stored = flags.stored  # before what is decided by it: it may be newer than what the call is stamped with
-            if (
-                kwargs
-                or binding.name not in self._whole
-                or not flags.quiet
-                or self._shedding.active
-                or not binding.fewest <= given <= binding.most
-                or type(user := args[binding.user_at]) is not str
-                or not 0 < len(user) <= LONGEST_USER
-                or current_call() is not None
-                or not self._wake.running
-                or (binding.writes and not flags.known)
-            ):
-                live = self._begin(binding, args, kwargs)
-            else:
-                every = args if given == binding.most else args + binding.defaults_last[given - binding.most :]
-                try:
-                    ordered = encode_args(every)
-                except NO_JSON_FORM:
-                    live = self._begin(binding, args, kwargs)
-                else:
-                    if binding.writes:
-                        live = LiveCall(binding, user, self._lanes, stored.epoch, stored.version, ordered)
-                        self._buffer.begin(live)
-                    else:  # the same, for what holds no watermark
-                        clock, number, now_ns = self._clock, next(self._numbers), monotonic_ns()
-                        start = max(now_ns // 1_000 + clock.offset_us, clock.last_us)
-                        live = LiveCall(
-                            binding, user, self._lanes, stored.epoch, stored.version, ordered, number, now_ns, start
-                        )
+            live = self._begin(binding, args, kwargs)
         except Exception as error:  # the live call must not notice
             self._report("begin", error)
             live = None
@@ -161,7 +131,7 @@ class Tap(NullTap):
             self._lost(live, "oversize")
             return None
         self._route(live)
-        captured = live.phase is not Phase.RETIRED and (binding.name in self._whole or self._samples(live))
+        captured = live.phase is not Phase.RETIRED and (self._is_whole(binding) or self._samples(live))
         if captured and self._shedding.active and self._sheds(live):
             captured = binding.kind is Kind.WRITE
             if captured and live.alone:
@@ -185,23 +155,52 @@ class Tap(NullTap):
             self._wake.await_answer(FIRST_FLAGS_S)  # others may read from enhanced what this process writes
         live.epoch, live.flags = flags.stored.epoch, flags.stored.version
         if served and not flags.quiet:
+            shadows = self._buffer.board.shadows  # before what is decided: it is another one once that is of yesterday
             decision = flags.decide(binding.flag, live.user)
             live.move(decision.phase, willing=decision.enabled)
+            if decision.phase is Phase.SHADOW and binding.flag is not None:
+                _remember(shadows, binding.flag, live.user)
 
     def _samples(self, live: LiveCall) -> bool:
         binding = live.binding
         if self._closed:
             return False
         if binding.kind is Kind.WRITE:
-            self._whole.add(binding.name)
+            self._see_whole(binding)
             return True
         rate = self._scribe.rate_of(binding)
         if rate >= 1 and binding.kind is Kind.READ:
-            self._whole.add(binding.name)
+            self._see_whole(binding)
         if sampled(live.user, rate) and (binding.kind is not Kind.GENERATE or self._affords(live)):
             return True
         self._lost(live, "not_sampled")
         return False
+
+    def _is_whole(self, binding: "Binding") -> bool:
+        if binding.name not in self._whole:
+            return False
+        binding.way = self._whole[binding.name]  # it was closed where something else captured for a while
+        return True
+
+    def _see_whole(self, binding: "Binding") -> None:
+        self._whole[binding.name] = self._way(binding) if binding.in_order else None
+        self._is_whole(binding)
+
+    def _way(self, binding: "Binding") -> "Way":
+        return self._way_of(
+            board=self._buffer.board,
+            binding=binding,
+            tap=self,
+            parameters=binding.parameters,
+            defaults=tuple(binding.defaults.values()),
+            user_at=binding.parameters.index(binding.user),
+            writes=binding.writes,
+            flag=binding.flag,
+            lanes=self._lanes,
+            encode_args=encode_args,
+            encode_value=encode_value,
+            current=CURRENT,
+        )
 
     def _affords(self, live: LiveCall) -> bool:
         """Tell whether a generate call is within the budget; that of a user who is shed spends none of it."""
@@ -235,15 +234,32 @@ class Tap(NullTap):
         try:
             if live.shed or live.args is None:
                 self._drop(live, "shed" if live.shed else "unserialisable")
-                return
-            returned = encode_value(value)
-            size_bytes, first = ENVELOPE_BYTES + len(live.args) + len(returned), None
-            if size_bytes <= self._largest:
-                first = self._buffer.offer(live, size_bytes, returned, ended_ns)
-            if first is not False:
-                self._see_to(live, size_bytes, first=first)
+            else:
+                self._keep_answer(live, encode_value(value), ended_ns)
         except Exception as error:  # the live call must not notice
             self._lose(live, error)
+
+    def see_to(self, mark: "Mark", left: bool | Exception) -> None:  # noqa: FBT001 — as `Way.end` told it
+        """Do what was left to do at the end of a usual call: see `Way.end`."""
+        if left is True:
+            if self._wake.dozing:
+                self._wake.set()
+            return
+        live = live_of(mark)
+        if isinstance(left, Exception):
+            self._lose(live, left)
+            return
+        try:
+            assert mark.answer is not None
+            self._keep_answer(live, mark.answer, mark.ended_ns)
+        except Exception as error:  # the live call must not notice
+            self._lose(live, error)
+
+    def _keep_answer(self, live: LiveCall, answer: bytes, ended_ns: int) -> None:
+        assert live.args is not None
+        size_bytes = ENVELOPE_BYTES + len(live.args) + len(answer)
+        first = self._buffer.offer(live, size_bytes, answer, ended_ns) if size_bytes <= self._largest else None
+        self._see_to(live, size_bytes, first=first)
 
     def raised(self, live: LiveCall, error: BaseException) -> None:
         """Capture what legacy raised."""
@@ -365,11 +381,18 @@ class Tap(NullTap):
             log.warning("gnomon.capture_failed where=%s error=%s", where, type(error).__name__)
 
 
+def _remember(shadows: dict[str, set[str]], flag: str, user: str) -> None:
+    """Keep that a user is in shadow, so that the next call takes the usual way."""
+    users = shadows.setdefault(flag, set())
+    if len(users) >= MOST_SHADOWS:
+        users.clear()
+    users.add(user)
+
+
 class WakeUp:
     """What the tap needs of the publisher; this one does nothing."""
 
     producer = "0"
-    running = False  #: whether the daemon thread runs
     dozing = False  #: whether it has to be told that there is something to publish
 
     def start(self) -> None:

@@ -1,0 +1,483 @@
+"""The usual way comes to the same as the long one, in Python and in C: captured, counted, returned and raised."""
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+import tracemalloc
+import weakref
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from gnomon import Gnomon
+from gnomon.buffer import Buffer
+from gnomon.calling import CURRENT, Call, calling
+from gnomon.flags import LONGEST_USER
+from gnomon.hashing import BUCKETS, bucket_of
+from gnomon.live_call import ENVELOPE_BYTES, buffered_of, live_of
+from gnomon.operation import Binding
+from gnomon.usual import COMPILED, PLAIN, Make, Way, make_of, new_board
+from gnomon.wire import Kind, encode, encode_args, encode_value
+from tests.gnomon.conftest import MEMORY, Async
+
+MAKES = {"plain": PLAIN, "compiled": COMPILED}
+
+
+@pytest.fixture(params=MAKES)
+def made_by(request) -> Make:
+    """Both makes: one test body over them."""
+    found = MAKES[request.param]
+    if found is None:
+        pytest.skip("there was no compiler when gnomon was installed")
+    return found
+
+
+# --- the same as the long way
+
+
+class Text(str):
+    """Not quite text."""
+
+    __slots__ = ()
+
+
+class RejectedError(ValueError):
+    """Said on purpose."""
+
+
+def circular() -> list[Any]:
+    found: list[Any] = []
+    found.append(found)
+    return found
+
+
+#: what a call is given: positional, by name
+CALLS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
+    "in order": (("ann", {"b": [1, 2.5, None]}, 3), {}),
+    "defaults": (("ann",), {}),
+    "one default": (("ann", "y"), {}),
+    "by name": ((), {"count": 2, "user": "ann", "item": [True]}),
+    "user by name": ((), {"user": "ann"}),
+    "some by name": (("ann",), {"count": 4}),
+    "unknown name": (("ann",), {"colour": 4}),
+    "twice": (("ann", "y"), {"user": "bob"}),
+    "too many": (("ann", "x", 1, 2), {}),
+    "too few": ((), {}),
+    "too few by name": ((), {"item": "x", "count": 1}),
+    "no user": ((None,), {}),
+    "empty user": (("",), {}),
+    "longest user": (("u" * LONGEST_USER,), {}),
+    "too long a user": (("u" * (LONGEST_USER + 1),), {}),
+    "a number for a user": ((7,), {}),
+    "text of its own for a user": ((Text("ann"),), {}),
+    "half a character for a user": (("\ud800",), {}),
+    "no JSON form": (("ann", object()), {}),
+    "circular": (("ann", circular()), {}),
+    "sets, times and bytes": (("ann", [{1}, datetime(2026, 1, 1, tzinfo=UTC), b"x"]), {}),
+    "oversize": (("ann", "x" * 2_000), {}),
+}
+ANSWERS: dict[str, Callable[..., Any]] = {
+    "text": lambda **_: "old",
+    "nothing": lambda **_: None,
+    "memories": lambda **_: [{"id": 1, "metadata": {"a": [1.5]}}],
+    "set": lambda **_: {"b", "a"},
+    "not a number": lambda **_: float("nan"),
+    "no JSON form": lambda **_: object(),
+    "circular": lambda **_: circular(),
+    "oversize": lambda **_: "x" * 2_000,
+    "half a character": lambda **_: "\ud800",
+    "raises": lambda **_: 1 / 0,
+    "rejects": lambda **_: _reject(),
+    "is interrupted": lambda **_: _interrupt(),
+}
+
+
+def _reject() -> None:
+    raise RejectedError("no")
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.fixture
+def usual(make, pair, eventually, made_by) -> Callable[..., Any]:
+    """Make a pair whose calls may take the usual way from the first one on, and say which took the long one."""
+
+    def bring(kind: str, **options: Any) -> Any:
+        environ = {"GNOMON_COMPILED": "off" if made_by is PLAIN else "on", "GNOMON_CAPTURE_BYTES": "2000"}
+        client = make(**environ, **options)
+        found = pair(client, kind, rejects=() if kind == "read" else RejectedError)
+        client._publisher.start()
+        assert eventually(lambda: client._state.known)
+        client.tap._see_whole(client._bindings["memory.x"])
+        found.long, begin = [], client.tap.begin
+        client.tap.begin = lambda *given: found.long.append(given) or begin(*given)
+        return found
+
+    return bring
+
+
+def outcome_of(operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What the caller saw of it."""
+    try:
+        return repr(type(operation(*args, **kwargs)))
+    except BaseException as error:
+        return type(error)
+
+
+def told(client: Gnomon, captures: Callable[..., Any], funnel: Callable[..., Any], namespace: str) -> Any:
+    """All that is kept of a call, without its name and its times."""
+    assert client.flush(5)
+    found = captures(namespace)
+    assert all(capture.start <= capture.end for capture in found)
+    timeless = [
+        (
+            {**msgspec.json.decode(encode(capture)), "id": "", "start": 0, "end": 0},
+            msgspec.structs.replace(capture.legacy, duration_us=0, returned=msgspec.UNSET),
+        )
+        for capture in found
+    ]
+    for document, _ in timeless:
+        document["legacy"].pop("duration_us")
+    counted = {name: count for name, count in client.metrics().items() if isinstance(count, int)}
+    return timeless, funnel(namespace), counted
+
+
+@pytest.fixture
+def both_ways(usual, captures, funnel):
+    """Make a call by both ways, and return what came of it by each."""
+
+    def call(kind: str, answer: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        found = []
+        for namespace in ("usual", "long"):
+            operation = usual(kind, GNOMON_NAMESPACE=namespace)
+            operation.legacy = answer
+            if namespace == "long":
+                operation.client._bindings["memory.x"].way = None
+            outcome = outcome_of(operation, args, kwargs)
+            found.append((outcome, operation.given, *told(operation.client, captures, funnel, namespace)))
+            if namespace == "usual":
+                took_long = bool(operation.long)
+        return (*found, took_long)
+
+    return call
+
+
+UNUSUAL = {name for name in CALLS if name.startswith(("unknown", "tw", "too", "no", "empty", "a number", "text of"))}
+UNUSUAL |= {"half a character for a user", "circular"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["read", "write"])
+@pytest.mark.parametrize("given", CALLS)
+def test_whatever_a_call_is_given(both_ways, kind, given):
+    """The same is captured, counted and handed to legacy, and the same comes back; what is odd goes the long way."""
+    usual, long, took_long = both_ways(kind, ANSWERS["text"], *CALLS[given])
+    assert (usual, took_long) == (long, given in UNUSUAL)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["read", "write"])
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_whatever_legacy_does(both_ways, kind, answer):
+    """Values of every kind, what has no JSON form or is too large, and exceptions."""
+    usual, long, took_long = both_ways(kind, ANSWERS[answer], ("ann",), {})
+    assert (usual, took_long) == (long, False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["read", "write"])
+def test_what_is_not_usual_goes_the_long_way(usual, phased, store_readiness, eventually, kind):
+    """A call of enhanced's own, shed users, flags that are on, a client that is closed: in this order, each undone."""
+    operation = usual(kind)
+    client, board = operation.client, operation.client._buffer.board
+
+    def goes_long(user: str = "ann") -> bool:
+        operation.long.clear()
+        assert operation(user) in {"old", "new"}
+        return bool(operation.long)
+
+    assert not goes_long()
+    with calling(Call(capture_id="x", shadow=True)):
+        assert goes_long()
+    client._buffer.shedding.close(3)
+    assert goes_long()
+    client._buffer.shedding._closed.clear()
+    client._buffer.shedding.reopen()
+    client._buffer.shedding.take(0)
+    assert not goes_long()
+    phased("dual", client=client, share=50)  # ann is dual; whoever is not is found to be in shadow once
+    assert (goes_long(), goes_long()) == (True, True)
+    outside = next(user for user in map(str, range(100)) if bucket_of(user) >= BUCKETS / 2)
+    assert (goes_long(outside), goes_long(outside), goes_long()) == (True, False, True)
+    phased("dual", outside, client=client, share=100)
+    assert goes_long(outside)
+    client._state.quiet = True
+    client._state._put_up()
+    assert not goes_long()
+    client.close()
+    assert (goes_long(), board.open) == (True, False)
+
+
+@pytest.mark.slow
+def test_a_buffer_that_is_full_refuses_and_counts(usual, server, eventually):
+    """Drop-newest, by count: what the usual way finds full is counted as what the long way does."""
+    operation = usual("read", GNOMON_BUFFER_CAPTURES="3")
+    buffer = operation.client._buffer
+    with buffer.board.lock:
+        buffer.board.captures += 3
+    for _ in range(4):
+        assert operation("ann") == "old"
+    assert operation.client.metrics()["publish_failed"] == 4
+    buffer.acknowledge(3, 0)
+    assert operation("ann") == "old"
+    assert operation.client.flush(5)
+    assert operation.client.metrics()["captured"] == 1
+
+
+@pytest.mark.slow
+def test_a_call_under_way_while_forking_is_the_parents(usual, captures):
+    """By the usual way as by the long one: the child, whose parent's lock is held for ever, gets its answer."""
+    operation = usual("write")
+    children: list[int] = []
+
+    def legacy(**_: Any) -> str:
+        with operation.client._buffer.board.lock:
+            children.append(os.fork())
+            if children == [0]:
+                operation.client._buffer.board.lock.acquire(timeout=0)  # as if another thread held it
+        return "old"
+
+    operation.legacy = legacy
+    try:
+        returned = operation("ann")
+    finally:
+        if children == [0]:
+            os._exit(0 if returned == "old" else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+    assert operation.client.flush(5)
+    assert (len(captures()), operation.long) == (1, [])
+
+
+@pytest.mark.slow
+def test_what_stood_in_between_is_gone_afterwards(usual):
+    """Another tap captures for a while, as a test of the application's does: not a call goes past it."""
+    operation = usual("read")
+    client, seen = operation.client, []
+    before, between = client.tap, type("Between", (), {"begin": lambda _, *given: seen.append(given)})()
+    client.tap = between
+    assert (operation("ann"), len(seen)) == ("old", 1)
+    client.tap = before
+    for _ in range(2):
+        operation("ann")
+    assert (len(seen), len(operation.long)) == (1, 1)  # the first finds the way again
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("style", [Async])
+def test_an_async_call_is_cancelled_as_ever(usual, captures):
+    """A caller who goes away: the capture says that legacy was interrupted."""
+    operation = usual("read")
+    operation.legacy = lambda **_: asyncio.sleep(60)
+
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(operation.operation("ann"))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancelled())
+    assert operation.client.flush(5)
+    [capture] = captures()
+    assert (capture.legacy.raised.type, capture.legacy.raised.interrupted) == ("CancelledError", True)
+
+
+def test_compiled_code_can_be_done_without(made_by):
+    """`GNOMON_COMPILED=off` takes the one in Python; else what there is."""
+    assert make_of(compiled=made_by is not PLAIN) is made_by
+
+
+# --- the way itself
+
+
+def recent(user: str, item: object = "x") -> object:
+    """Answer with what it is asked for."""
+    return item
+
+
+def way_of(made_by: Make, *, kind: str = "read", **bounds: int) -> Way:
+    """An open way with a board of its own."""
+    binding = Binding(name=f"memory.{kind}", kind=Kind(kind), user="user", legacy=recent)
+    board = new_board(made_by, **bounds)
+    board.open = board.quiet = board.known = True
+    return made_by.way(
+        board=board, binding=binding, tap=None, parameters=binding.parameters, defaults=("x",), user_at=0,
+        writes=binding.writes, flag=MEMORY, lanes=7,
+        encode_args=encode_args, encode_value=encode_value, current=CURRENT,
+    )  # fmt: skip
+
+
+def begun(way: Way, *args: Any) -> Any:
+    """Begin a call that is usual."""
+    mark = way.begin(args, {})
+    assert mark is not None
+    return mark
+
+
+def test_a_mark_says_what_the_call_was(made_by):
+    """Its user, arguments, answer, number and times, and from it a call and a capture as of any other way."""
+    way = way_of(made_by)
+    begun(way, "bob")
+    mark = begun(way, "ann", [1])
+    assert way.end(mark, {"b": 1, "a": 2}) is True
+    assert (mark.user, mark.args, mark.answer, mark.number) == ("ann", b'["ann",[1]]', b'{"a":2,"b":1}', 2)
+    assert mark.size_bytes == ENVELOPE_BYTES + len(mark.args) + len(mark.answer)
+    assert mark.started_ns <= mark.ended_ns
+    live, item = live_of(mark), buffered_of(mark)
+    assert (live.user, live.args, live.number, live.lanes, live.alone) == ("ann", mark.args, 2, 7, True)
+    assert (live.started_ns, live.start, live.binding) == (mark.started_ns, mark.start, way.binding)
+    assert (item.end, item.low, item.size_bytes, item.ended_ns) == (mark.end, mark.end, mark.size_bytes, mark.ended_ns)
+    assert (live_of(live), buffered_of(item)) == (live, item)
+
+
+def test_the_bounds_hold_to_the_byte(made_by):
+    """The last that fits is taken, the next one refused: by count, by bytes, and by its own size."""
+    size = ENVELOPE_BYTES + len(b'["ann","x"]') + len(b'"x"')
+    for bounds, fit in (({"max_captures": 2}, 2), ({"max_bytes": 3 * size}, 3), ({"max_bytes": 3 * size - 1}, 2)):
+        way = way_of(made_by, **bounds)
+        told = [way.end(begun(way, "ann", "x"), "x") for _ in range(fit + 1)]
+        assert (told, way.board.captures, way.board.size_bytes) == ([True, *[None] * (fit - 1), False], fit, fit * size)
+    assert way_of(made_by, largest=size).board.largest == size
+    for largest, expected in ((size, True), (size - 1, False)):
+        way = way_of(made_by, largest=largest)
+        assert way.end(begun(way, "ann", "x"), "x") is expected
+
+
+def test_a_write_holds_the_watermark_until_it_is_over(made_by):
+    """From its start; one that was let go meanwhile holds nothing any more."""
+    way = way_of(made_by, kind="write")
+    buffer = Buffer(way.board)
+    mark = begun(way, "ann")
+    assert buffer.low_watermark(None) == mark.start
+    assert way.end(mark, None) is True
+    assert (mark.low, way.board.low, buffer.writing) == (mark.start, mark.start, False)
+    buffer.take()
+    late = begun(way, "ann")
+    way.board.writes.clear()
+    way.end(late, None)
+    assert late.low == late.end > late.start
+
+
+def test_a_clock_that_was_set_meanwhile_is_seen_to(made_by):
+    """The stamps are of another time: the long way makes them anew."""
+    way = way_of(made_by)
+    mark = begun(way, "ann")
+    way.board.shifted_ns = mark.started_ns + 1
+    assert way.end(mark, "x") is False
+    assert (way.board.items, mark.answer) == ([], b'"x"')
+
+
+def test_nothing_starts_before_what_was_stamped_last(made_by):
+    """Also where the clock was set back: a read would seem to have begun before the write that it follows ended."""
+    for kind in ("read", "write"):
+        way = way_of(made_by, kind=kind)
+        way.board.last_us = far = 2**60
+        mark = begun(way, "ann")
+        assert mark.start - far == (1 if kind == "write" else 0)
+        way.end(mark, None)
+        assert mark.end == way.board.last_us > far
+
+
+@pytest.fixture
+def restless() -> Iterator[None]:
+    """Have the interpreter change threads as often as it can."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("restless")
+@pytest.mark.parametrize("kind", ["read", "write"])
+def test_threads_lose_and_double_nothing_and_no_watermark_is_broken(made_by, kind):
+    """Eight threads call, one takes: every call is there once, and nothing comes in below a watermark told before."""
+    way, calls, threads = way_of(made_by, kind=kind), 2_000, 8
+    buffer = Buffer(way.board)
+    seen: list[Any] = []
+    told = 0
+
+    def work(number: int) -> None:
+        for turn in range(calls):
+            way.end(begun(way, f"{number}", turn), turn)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(threads)]
+    for worker in workers:
+        worker.start()
+    while any(worker.is_alive() for worker in workers) or buffer.waiting:
+        watermark = buffer.low_watermark(None)
+        items = buffer.take().items
+        buffer.acknowledge(len(items), sum(item.size_bytes for item in items))
+        assert told <= min((item.low for item in items), default=told)
+        told = max(told, watermark)
+        seen += items
+    assert len({item.live.number for item in seen}) == len({item.end for item in seen}) == len(seen) == calls * threads
+    assert Counter(item.live.user for item in seen) == {f"{number}": calls for number in range(threads)}
+    assert (buffer.idle, buffer.writing, buffer.size_bytes) == (True, False, 0)
+    assert buffer.answered()[f"memory.{kind}"].calls == calls * threads
+
+
+def failing(made_by: Make) -> None:
+    """Go through every end that a call can come to."""
+    for kind in ("read", "write"):
+        way = way_of(made_by, kind=kind, max_captures=2, largest=2_000)
+        for args, kwargs in CALLS.values():
+            way.begin(args, kwargs)
+        for value in ("x", circular(), object(), "x" * 3_000, {"x": [1]}, "x"):
+            way.end(begun(way, "ann"), value)
+        way.board.left = True
+        way.end(begun(way, "ann"), "x")
+        way.board.writes.clear()
+        Buffer(way.board).take()  # who waits is known to no garbage collector
+
+
+def test_nothing_of_a_call_stays_in_memory(made_by):
+    """Not after a thousand times everything that can come of one."""
+    failing(made_by)
+    tracemalloc.start()
+    try:
+        failing(made_by)
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(200):
+            failing(made_by)
+        gc.collect()
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert grown < 20_000
+
+
+def test_a_way_and_its_board_can_be_forgotten(made_by):
+    """Though each holds what holds it: the garbage collector walks through both."""
+
+    class Holder:
+        """Stands for what a client is to its ways."""
+
+    holder = Holder()
+    way = way_of(made_by)
+    way.board.stored = holder  # type: ignore[assignment]
+    holder.way = way  # type: ignore[attr-defined]
+    gone = weakref.ref(holder)
+    del holder, way
+    gc.collect()
+    assert gone() is None
