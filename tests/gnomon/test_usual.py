@@ -15,19 +15,23 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gnomon import Gnomon
 from gnomon.buffer import Buffer
 from gnomon.calling import CURRENT, Call, calling
-from gnomon.flags import LONGEST_USER
-from gnomon.hashing import BUCKETS, bucket_of
+from gnomon.flags import LONGEST_USER, StoredFlags
+from gnomon.hashing import BUCKETS, bucket_of, user_digest
 from gnomon.live_call import ENVELOPE_BYTES, buffered_of, live_of
 from gnomon.operation import Binding
+from gnomon.readiness import Readiness
 from gnomon.usual import COMPILED, PLAIN, Make, Way, make_of, new_board
-from gnomon.wire import Kind, encode, encode_args, encode_value
-from tests.gnomon.conftest import MEMORY, Async
+from gnomon.wire import Kind, Phase, encode, encode_args, encode_value
+from tests.gnomon.conftest import MEMORY, ON, Async
 
 MAKES = {"plain": PLAIN, "compiled": COMPILED}
+THERE = [name for name, make in MAKES.items() if make is not None]
 
 
 @pytest.fixture(params=MAKES)
@@ -214,12 +218,20 @@ def test_what_is_not_usual_goes_the_long_way(usual, phased, store_readiness, eve
     client._buffer.shedding.reopen()
     client._buffer.shedding.take(0)
     assert not goes_long()
-    phased("dual", client=client, share=50)  # ann is dual; whoever is not is found to be in shadow once
-    assert (goes_long(), goes_long()) == (True, True)
+    phased("dual", client=client, share=50)  # ann is dual, which is found out once; her writes go to both sides
+    assert (goes_long(), goes_long()) == (True, kind == "write")
     outside = next(user for user in map(str, range(100)) if bucket_of(user) >= BUCKETS / 2)
-    assert (goes_long(outside), goes_long(outside), goes_long()) == (True, False, True)
+    assert (goes_long(outside), goes_long(outside), goes_long()) == (True, False, kind == "write")
     phased("dual", outside, client=client, share=100)
-    assert goes_long(outside)
+    assert (goes_long(outside), goes_long(outside)) == (True, kind == "write")
+    store_readiness(dual_below=BUCKETS, ready_below=BUCKETS)
+    assert eventually(lambda: client.flags.for_user("ann")[MEMORY].phase is Phase.SERVED)
+    assert (goes_long(), goes_long()) == (True, True)
+    client._state.standing.except_for("ann", 1)  # dual for a moment: nobody remembers it
+    assert (goes_long(), goes_long()) == (True, True)
+    client._state.standing.own.clear()
+    client._state._put_up()
+    assert (goes_long(), goes_long()) == (True, True)
     client._state.quiet = True
     client._state._put_up()
     assert not goes_long()
@@ -307,12 +319,94 @@ def test_compiled_code_can_be_done_without(made_by):
     assert make_of(compiled=made_by is not PLAIN) is made_by
 
 
-# --- the way itself
+# --- whatever the flags become
 
 
 def recent(user: str, item: object = "x") -> object:
     """Answer with what it is asked for."""
     return item
+
+
+USERS = ("ann", "bob", "cy", "dora")
+SOME = st.frozensets(st.sampled_from(USERS), max_size=2)
+BELOW = st.sampled_from([0, BUCKETS // 2, BUCKETS])
+OFTEN = st.sampled_from([True, True, True, False])
+FLAGS = st.builds(
+    lambda on, share, enabled, disabled, lowers: {
+        "flags": {**dict.fromkeys(ON, on), "rollout_percentage": share},
+        "enabled": enabled, "disabled": disabled - enabled, "lowers": lowers,
+    },
+    OFTEN, st.sampled_from([0.0, 25.0, 60.0, 100.0]), SOME, SOME, st.booleans(),
+)  # fmt: skip
+#: what a beat may bring, and an exception that is found before the next one
+BEATS = st.fixed_dictionaries(
+    {"exceptions": SOME, "alive": OFTEN},
+    optional={
+        "flags": FLAGS,
+        "readiness": st.fixed_dictionaries({"dual_below": BELOW, "ready_below": BELOW}),
+        "found": st.sampled_from(USERS),
+    },
+)
+#: to begin with everybody is served, or a few are dual and the others in shadow
+BEGINNINGS: list[dict[str, Any]] = [
+    {
+        "exceptions": frozenset(),
+        "alive": True,
+        "flags": {"flags": {**ON, "rollout_percentage": share}, "lowers": False},
+        "readiness": {"dual_below": ready, "ready_below": ready},
+    }
+    for share, ready in ((100.0, BUCKETS), (25.0, 0))
+]
+
+
+def beat(client: Gnomon, number: int, brought: dict[str, Any], lowered: int) -> int:
+    """Have a client take in what a beat brings; returns the version at which flags were last lowered."""
+    state, version = client._state, str(number).encode()
+    documents: list[Any] = [str(state.stored.version).encode(), b"", b"%d" % state.standing.shared.version, b""]
+    if "flags" in brought:
+        told = dict(brought["flags"])
+        lowered = number if told.pop("lowers") else lowered
+        documents[:2] = [version, msgspec.json.encode(StoredFlags(version=number, lowered=lowered, **told))]
+    if "readiness" in brought:
+        ready = Readiness(version=number, lowered=lowered, **brought["readiness"])
+        documents[2:] = [version, msgspec.json.encode(ready)]
+    state.killed = not brought["alive"]
+    client._publisher._marked = {user: (number, since) for user, since in state.standing.own.items()}  # come back now
+    excepted = [part for user in sorted(brought["exceptions"]) for part in (user_digest(user).encode(), b"1")]
+    client._publisher._take([*documents, version, excepted])
+    return lowered
+
+
+@settings(max_examples=300)
+@given(
+    st.sampled_from(BEGINNINGS),
+    st.lists(BEATS, min_size=1, max_size=8),
+    st.sampled_from([name for name, make in MAKES.items() if make]),
+)
+def test_a_call_is_made_in_the_phase_that_is_in_force(beginning, beats, made_by):
+    """However flags, readiness and exceptions change: by the usual way as by the long one, from the first call on."""
+    compiled = "off" if MAKES[made_by] is PLAIN else "on"
+    client = Gnomon.from_env({"GNOMON_REDIS_URL": "redis://127.0.0.1:1/0", "GNOMON_COMPILED": compiled})
+    client._publisher.start = lambda: None
+    board, lowered = client._buffer.board, 0
+    board.open = True
+    operations = [client.operation(kind, kind=kind, user="user", flag=MEMORY)(recent) for kind in ("read", "write")]
+    for operation in operations:
+        operation.enhanced(recent)
+    for number, brought in enumerate([beginning, *beats], start=1):
+        lowered = beat(client, number, brought, lowered)
+        for user in (*USERS, *USERS):
+            if user == brought.get("found"):
+                client._state.standing.except_for(user, number)
+            for operation in operations:
+                operation(user)
+                expected = client._state.decide(MEMORY, user)
+                call = buffered_of(board.items[-1]).live
+                assert (call.phase, call.flags) == (expected.phase, client._state.stored.version)
+        board.items.clear()
+
+
+# --- the way itself
 
 
 def way_of(made_by: Make, *, kind: str = "read", **bounds: int) -> Way:
@@ -323,7 +417,7 @@ def way_of(made_by: Make, *, kind: str = "read", **bounds: int) -> Way:
     return made_by.way(
         board=board, binding=binding, tap=None, parameters=binding.parameters, defaults=("x",), user_at=0,
         writes=binding.writes, flag=MEMORY, lanes=7,
-        encode_args=encode_args, encode_value=encode_value, current=CURRENT,
+        encode_args=encode_args, encode_value=encode_value, current=CURRENT, shadow=Phase.SHADOW,
     )  # fmt: skip
 
 

@@ -47,7 +47,7 @@ static i64 monotonic_ns(void)
 typedef struct {
     PyObject_HEAD
     char open, quiet, known, shedding, left;
-    PyObject *stored, *shadows, *numbers, *items, *writes, *lock, *acquire, *release;
+    PyObject *stored, *phases, *numbers, *items, *writes, *lock, *acquire, *release;
     i64 offset_us, last_us, shifted_ns, captures, size_bytes, low, max_captures, max_bytes, largest;
 } Board;
 
@@ -56,7 +56,7 @@ static PyTypeObject BoardType;
 static int Board_traverse(Board *self, visitproc visit, void *arg)
 {
     Py_VISIT(self->stored);
-    Py_VISIT(self->shadows);
+    Py_VISIT(self->phases);
     Py_VISIT(self->numbers);
     Py_VISIT(self->items);
     Py_VISIT(self->writes);
@@ -69,7 +69,7 @@ static int Board_traverse(Board *self, visitproc visit, void *arg)
 static int Board_clear(Board *self)
 {
     Py_CLEAR(self->stored);
-    Py_CLEAR(self->shadows);
+    Py_CLEAR(self->phases);
     Py_CLEAR(self->numbers);
     Py_CLEAR(self->items);
     Py_CLEAR(self->writes);
@@ -99,7 +99,7 @@ static PyObject *Board_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->stored = Py_NewRef(Py_None);
     self->numbers = Py_NewRef(numbers);
     self->lock = Py_NewRef(lock);
-    self->shadows = PyDict_New();
+    self->phases = PyDict_New();
     self->items = PyList_New(0);
     self->writes = PyDict_New();
     self->acquire = PyObject_GetAttrString(lock, "acquire");
@@ -108,7 +108,7 @@ static PyObject *Board_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->max_bytes = max_bytes;
     self->largest = largest;
     self->low = LLONG_MAX;
-    if (self->shadows == NULL || self->items == NULL || self->writes == NULL || self->acquire == NULL ||
+    if (self->phases == NULL || self->items == NULL || self->writes == NULL || self->acquire == NULL ||
         self->release == NULL)
         Py_CLEAR(self);
     return (PyObject *)self;
@@ -121,7 +121,7 @@ static PyMemberDef Board_members[] = {
     {"shedding", T_BOOL, offsetof(Board, shedding), 0, NULL},
     {"left", T_BOOL, offsetof(Board, left), 0, NULL},
     {"stored", T_OBJECT_EX, offsetof(Board, stored), 0, NULL},
-    {"shadows", T_OBJECT_EX, offsetof(Board, shadows), 0, NULL},
+    {"phases", T_OBJECT_EX, offsetof(Board, phases), 0, NULL},
     {"numbers", T_OBJECT_EX, offsetof(Board, numbers), READONLY, NULL},
     {"items", T_OBJECT_EX, offsetof(Board, items), 0, NULL},
     {"writes", T_OBJECT_EX, offsetof(Board, writes), READONLY, NULL},
@@ -153,7 +153,7 @@ static PyTypeObject BoardType = {
 
 typedef struct {
     PyObject_HEAD
-    PyObject *way, *user, *stored, *args, *answer, *number;
+    PyObject *way, *user, *stored, *phase, *args, *answer, *number;
     i64 started_ns, start, ended_ns, end, low, size_bytes;
 } Mark;
 
@@ -162,6 +162,7 @@ static void Mark_dealloc(Mark *self)
     Py_XDECREF(self->way);
     Py_XDECREF(self->user);
     Py_XDECREF(self->stored);
+    Py_XDECREF(self->phase);
     Py_XDECREF(self->args);
     Py_XDECREF(self->answer);
     Py_XDECREF(self->number);
@@ -172,6 +173,7 @@ static PyMemberDef Mark_members[] = {
     {"way", T_OBJECT_EX, offsetof(Mark, way), READONLY, NULL},
     {"user", T_OBJECT_EX, offsetof(Mark, user), READONLY, NULL},
     {"stored", T_OBJECT_EX, offsetof(Mark, stored), READONLY, NULL},
+    {"phase", T_OBJECT_EX, offsetof(Mark, phase), READONLY, NULL},
     {"args", T_OBJECT_EX, offsetof(Mark, args), READONLY, NULL},
     {"answer", T_OBJECT_EX, offsetof(Mark, answer), READONLY, NULL},
     {"number", T_OBJECT_EX, offsetof(Mark, number), READONLY, NULL},
@@ -197,7 +199,7 @@ static PyTypeObject MarkType = {
 typedef struct {
     PyObject_HEAD
     Board *board;
-    PyObject *binding, *tap, *parameters, *defaults, *encode_args, *encode_value, *current, *flag;
+    PyObject *binding, *tap, *parameters, *defaults, *encode_args, *encode_value, *current, *flag, *shadow;
     Py_ssize_t user_at;
     i64 lanes;
     char writes;
@@ -214,6 +216,7 @@ static int Way_traverse(Way *self, visitproc visit, void *arg)
     Py_VISIT(self->encode_value);
     Py_VISIT(self->current);
     Py_VISIT(self->flag);
+    Py_VISIT(self->shadow);
     return 0;
 }
 
@@ -228,6 +231,7 @@ static int Way_clear(Way *self)
     Py_CLEAR(self->encode_value);
     Py_CLEAR(self->current);
     Py_CLEAR(self->flag);
+    Py_CLEAR(self->shadow);
     return 0;
 }
 
@@ -241,14 +245,14 @@ static void Way_dealloc(Way *self)
 static PyObject *Way_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
     static char *names[] = {"board", "binding", "tap",         "parameters",   "defaults", "user_at", "writes",
-                            "flag",  "lanes",   "encode_args", "encode_value", "current",  NULL};
-    PyObject *board, *binding, *tap, *parameters, *defaults, *flag, *encode_args, *encode_value, *current;
+                            "flag",  "lanes",   "encode_args", "encode_value", "current",  "shadow",  NULL};
+    PyObject *board, *binding, *tap, *parameters, *defaults, *flag, *encode_args, *encode_value, *current, *shadow;
     Py_ssize_t user_at;
     i64 lanes;
     int writes;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!OOO!O!npOLOOO", names, &BoardType, &board, &binding, &tap,
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "$O!OOO!O!npOLOOOO", names, &BoardType, &board, &binding, &tap,
                                      &PyTuple_Type, &parameters, &PyTuple_Type, &defaults, &user_at, &writes, &flag,
-                                     &lanes, &encode_args, &encode_value, &current))
+                                     &lanes, &encode_args, &encode_value, &current, &shadow))
         return NULL;
     if (user_at < 0 || user_at >= PyTuple_GET_SIZE(parameters) ||
         PyTuple_GET_SIZE(defaults) > PyTuple_GET_SIZE(parameters) || !PyContextVar_CheckExact(current)) {
@@ -267,6 +271,7 @@ static PyObject *Way_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     self->encode_value = Py_NewRef(encode_value);
     self->current = Py_NewRef(current);
     self->flag = Py_NewRef(flag);
+    self->shadow = Py_NewRef(shadow);
     self->user_at = user_at;
     self->lanes = lanes;
     self->writes = (char)writes;
@@ -307,17 +312,17 @@ static PyObject *in_order(Way *self, PyObject *args, PyObject *kwargs)
     return every;
 }
 
-/* Whether a user is known to be in shadow. */
-static int in_shadow(Way *self, PyObject *user)
+/* The phase of a user whom legacy alone answers; NULL, without an error, where it is not known to. Borrowed. */
+static PyObject *phase_of(Way *self, PyObject *user)
 {
     Board *board = self->board;
     if (board->quiet || self->flag == Py_None)
-        return 1;
-    PyObject *users = PyDict_Check(board->shadows) ? PyDict_GetItemWithError(board->shadows, self->flag) : NULL;
-    int found = users != NULL && PyAnySet_Check(users) ? PySet_Contains(users, user) : 0;
-    if (found < 0 || PyErr_Occurred())
+        return self->shadow;
+    PyObject *users = PyDict_Check(board->phases) ? PyDict_GetItemWithError(board->phases, self->flag) : NULL;
+    PyObject *phase = users != NULL && PyDict_Check(users) ? PyDict_GetItemWithError(users, user) : NULL;
+    if (phase == NULL)
         PyErr_Clear();
-    return found > 0;
+    return self->writes && phase != self->shadow ? NULL : phase; /* a write of who is dual goes to both sides */
 }
 
 /* Whether an enhanced callable is what calls, or that cannot be told. */
@@ -397,20 +402,26 @@ static PyObject *Way_begin(Way *self, PyObject *const *given, Py_ssize_t count)
     PyObject *every = in_order(self, given[0], given[1]);
     if (every == NULL)
         Py_RETURN_NONE;
-    PyObject *user = PyTuple_GET_ITEM(every, self->user_at), *json = NULL;
+    PyObject *user = PyTuple_GET_ITEM(every, self->user_at), *phase = NULL, *json = NULL;
     if (PyUnicode_CheckExact(user) && PyUnicode_GET_LENGTH(user) > 0 &&
-        PyUnicode_GET_LENGTH(user) <= LONGEST_USER && in_shadow(self, user) && !called_from_within(self))
+        PyUnicode_GET_LENGTH(user) <= LONGEST_USER && (phase = phase_of(self, user)) != NULL &&
+        !called_from_within(self)) {
+        Py_INCREF(phase); /* whoever encodes may forget it meanwhile */
         json = encoded(self->encode_args, every);
+    } else
+        phase = NULL;
     Mark *mark = json == NULL ? NULL : PyObject_New(Mark, &MarkType);
     if (mark == NULL) { /* the long way says what is wrong with it */
         PyErr_Clear();
         Py_DECREF(every);
+        Py_XDECREF(phase);
         Py_XDECREF(json);
         Py_RETURN_NONE;
     }
     mark->way = Py_NewRef(self);
     mark->user = Py_NewRef(user);
     mark->stored = Py_NewRef(board->stored);
+    mark->phase = phase;
     mark->args = json;
     mark->answer = Py_NewRef(Py_None);
     mark->number = PyIter_Next(board->numbers);

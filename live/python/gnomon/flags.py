@@ -160,9 +160,9 @@ class FlagState:
         board = self._board
         if board is None:
             return
-        decided_by = (self.stored, self.standing.shared, *self._refusals.values())
+        decided_by = (self.stored, self._refusals, self.stale, self.standing.shared, self.standing.exceptions)
         if decided_by != self._shown:
-            board.shadows, self._shown = {}, decided_by  # first of all: a call looks at it last
+            board.phases, self._shown = {}, decided_by  # first of all: a call looks at it last
         board.quiet, board.stored, board.known = self.quiet, self.stored, self.known
 
     @property

@@ -121,6 +121,7 @@ def live_of(call: "LiveCall | Mark") -> LiveCall:
         call.number,
         call.started_ns,
         call.start,
+        call.phase,
     )
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gnomon")
 
-MOST_SHADOWS: Final = 32_768  # 4 MB of users; whoever is not among them costs what a decision does
+MOST_PHASES: Final = 32_768  # 5 MB of users; whoever is not among them costs what a decision does
 FIRST_FLAGS_S: Final = 0.25  # the first write of a process waits so long for flags that were never read
 
 
@@ -155,11 +155,12 @@ class Tap(NullTap):
             self._wake.await_answer(FIRST_FLAGS_S)  # others may read from enhanced what this process writes
         live.epoch, live.flags = flags.stored.epoch, flags.stored.version
         if served and not flags.quiet:
-            shadows = self._buffer.board.shadows  # before what is decided: it is another one once that is of yesterday
+            phases = self._buffer.board.phases  # before what is decided: it is another one once that is of yesterday
             decision = flags.decide(binding.flag, live.user)
             live.move(decision.phase, willing=decision.enabled)
-            if decision.phase is Phase.SHADOW and binding.flag is not None:
-                _remember(shadows, binding.flag, live.user)
+            # dual for an exception of our own is dual for a moment
+            if decision.phase is Phase.SHADOW or (decision.phase is Phase.DUAL and not flags.standing.own):
+                _remember(phases.setdefault(str(binding.flag), {}), live.user, decision.phase)
 
     def _samples(self, live: LiveCall) -> bool:
         binding = live.binding
@@ -200,6 +201,7 @@ class Tap(NullTap):
             encode_args=encode_args,
             encode_value=encode_value,
             current=CURRENT,
+            shadow=Phase.SHADOW,
         )
 
     def _affords(self, live: LiveCall) -> bool:
@@ -381,12 +383,11 @@ class Tap(NullTap):
             log.warning("gnomon.capture_failed where=%s error=%s", where, type(error).__name__)
 
 
-def _remember(shadows: dict[str, set[str]], flag: str, user: str) -> None:
-    """Keep that a user is in shadow, so that the next call takes the usual way."""
-    users = shadows.setdefault(flag, set())
-    if len(users) >= MOST_SHADOWS:
-        users.clear()
-    users.add(user)
+def _remember(phases: dict[str, Phase], user: str, phase: Phase) -> None:
+    """Keep the phase of a user, so that the next call takes the usual way."""
+    if len(phases) >= MOST_PHASES:
+        phases.clear()
+    phases[user] = phase
 
 
 class WakeUp:

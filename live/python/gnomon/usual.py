@@ -1,4 +1,4 @@
-"""The usual live call: legacy alone answers it, it is captured, and its user is known to be in shadow.
+"""The usual live call: legacy alone answers it, it is captured, and its user's phase is known.
 
 Between two live calls caches grow cold, and then each step costs more than what it does. So what such a call needs lies
 together on a `Board`, and it takes two steps of ours: `Way.begin` before legacy is called, `Way.end` after it returned.
@@ -19,6 +19,7 @@ import msgspec
 
 from gnomon.flags import LONGEST_USER, StoredFlags
 from gnomon.live_call import ENVELOPE_BYTES
+from gnomon.wire import Phase
 
 if TYPE_CHECKING:
     from gnomon.operation import Binding
@@ -30,17 +31,17 @@ FAR: Final = 2**63 - 1  #: later than everything, and more
 class Board:
     """What a usual call looks at and what it changes, in one place; one for a process.
 
-    Looked at without a lock: `open`, whether captures are taken; `quiet`, whether everybody is in shadow; `shadows`,
-    who else was found to be, by flag: forgotten whenever one might not be any more; `known`, whether flags were ever
-    read; `shedding`, whether anybody is shed; `stored`, the flags that a capture is stamped with; `left`, whether this
-    is the child of the process that it was of. Changed under `lock`: the clock (`offset_us`, `last_us`, `shifted_ns`,
-    as `AlignedClock` has them), what waits (`items`; `captures` and `size_bytes` with what is taken and not yet
-    acknowledged; `low`, the lowest mark of `items`), and writes in flight by number.
+    Looked at without a lock: `open`, whether captures are taken; `quiet`, whether everybody is in shadow; `phases`, in
+    which phase users were found, by flag: in shadow or dual, forgotten whenever one might have moved; `known`, whether
+    flags were ever read; `shedding`, whether anybody is shed; `stored`, the flags that a capture is stamped with;
+    `left`, whether this is the child of the process that it was of. Changed under `lock`: the clock (`offset_us`,
+    `last_us`, `shifted_ns`, as `AlignedClock` has them), what waits (`items`; `captures` and `size_bytes` with what is
+    taken and not yet acknowledged; `low`, the lowest mark of `items`), and writes in flight by number.
     """
 
     __slots__ = (
         "captures", "items", "known", "largest", "last_us", "left", "lock", "low", "max_bytes", "max_captures",
-        "numbers", "offset_us", "open", "quiet", "shadows", "shedding", "shifted_ns", "size_bytes", "stored", "writes",
+        "numbers", "offset_us", "open", "phases", "quiet", "shedding", "shifted_ns", "size_bytes", "stored", "writes",
     )  # fmt: skip
 
     stored: StoredFlags
@@ -55,7 +56,7 @@ class Board:
         largest: int,
     ) -> None:
         self.open = self.quiet = self.known = self.shedding = self.left = False
-        self.shadows: dict[str, set[str]] = {}
+        self.phases: dict[str, dict[str, Phase]] = {}
         self.lock = lock
         self.numbers = numbers
         self.items: list[Any] = []
@@ -73,6 +74,7 @@ class Mark(msgspec.Struct, eq=False, gc=False):
     way: "Way"
     user: str
     stored: StoredFlags
+    phase: Phase
     args: bytes  #: in their order, without names
     number: int
     started_ns: int = 0
@@ -107,7 +109,9 @@ class Way:
         encode_args: Callable[[Any], bytes],
         encode_value: Callable[[Any], bytes],
         current: ContextVar[Any],
+        shadow: Phase,
     ) -> None:
+        assert shadow is Phase.SHADOW  # C is told what stands for it
         self.board = board
         self.binding = binding
         self.tap = tap
@@ -130,12 +134,15 @@ class Way:
         every = args if not kwargs and len(args) == len(self._parameters) else self._in_order(args, kwargs)
         if every is None or type(user := every[self._user_at]) is not str or not 0 < len(user) <= LONGEST_USER:
             return None
-        if not (board.quiet or self._flag is None or user in board.shadows.get(self._flag, ())):
+        phase: Phase | None = Phase.SHADOW
+        if not board.quiet and self._flag is not None:
+            phase = board.phases.get(self._flag, {}).get(user)
+        if phase is None or (self._writes and phase is not Phase.SHADOW):  # a write of who is dual goes to both sides
             return None
         if self._current.get(None) is not None:  # an enhanced callable calls
             return None
         try:
-            mark = Mark(self, user, stored, self._encode_args(every), next(board.numbers))
+            mark = Mark(self, user, stored, phase, self._encode_args(every), next(board.numbers))
         except Exception:  # the long way says what is wrong with it
             return None
         if self._writes:
