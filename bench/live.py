@@ -32,6 +32,7 @@ from bench.faults import DELAY_S, FAULTS
 from bench.measuring import Benchmark, Result, Rounds, Row
 from bench.ways import MADE, MAKING, NAMESPACE, WAYS
 from console.processes import embedded_valkey
+from gnomon.usual import COMPILED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,7 +135,9 @@ def _row(rounds: Rounds, place: tuple[str, str, str], unit: str, over: str = "")
 
 def _notes(size: Size) -> tuple[str, ...]:
     under = size.faults
+    made = "with its part in C" if COMPILED else "in Python, for there was no compiler when gnomon was installed"
     return (
+        f"ours: {made}.",
         f"{size.rounds} rounds in turn, each of {size.paced:,} calls paced and {size.tight:,} back to back.",
         f"Under faults {under.rounds} rounds, each of {under.paced:,} calls paced and {under.flood:,} back to back.",
         "Figures are medians of the rounds. p50, p99 and max are told over the bare call's p50 of the same round.",

@@ -409,7 +409,14 @@ def test_a_call_is_made_in_the_phase_that_is_in_force(beginning, beats, made_by)
 # --- the way itself
 
 
-def way_of(made_by: Make, *, kind: str = "read", **bounds: int) -> Way:
+def way_of(
+    made_by: Make,
+    *,
+    kind: str = "read",
+    encode_args: Callable[[Any], bytes] = encode_args,
+    encode_value: Callable[[Any], bytes] = encode_value,
+    **bounds: int,
+) -> Way:
     """An open way with a board of its own."""
     binding = Binding(name=f"memory.{kind}", kind=Kind(kind), user="user", legacy=recent)
     board = new_board(made_by, **bounds)
@@ -455,6 +462,38 @@ def test_the_bounds_hold_to_the_byte(made_by):
     for largest, expected in ((size, True), (size - 1, False)):
         way = way_of(made_by, largest=largest)
         assert way.end(begun(way, "ann", "x"), "x") is expected
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RecursionError])
+def test_only_what_ends_the_program_gets_through(made_by, error):
+    """A signal while something is written down is the caller's; an error of ours or of a value is not."""
+
+    def broken(_: object) -> bytes:
+        raise error
+
+    way, ending = way_of(made_by, encode_args=broken), way_of(made_by, encode_value=broken)
+    if error is KeyboardInterrupt:
+        for call in (lambda: way.begin(("ann",), {}), lambda: ending.end(begun(ending, "ann"), "x")):
+            with pytest.raises(KeyboardInterrupt):
+                call()
+    else:
+        assert way.begin(("ann",), {}) is None
+        assert isinstance(ending.end(begun(ending, "ann"), "x"), error)
+
+
+def test_a_call_is_stamped_with_the_flags_that_it_was_routed_by(made_by):
+    """Not with those that come while its arguments are written down: who acknowledged them may act upon it."""
+    before = StoredFlags(version=1)
+
+    def slow(args: object) -> bytes:
+        way.board.stored, way.board.phases = StoredFlags(version=2), {}
+        return encode_args(args)
+
+    way = way_of(made_by, encode_args=slow)
+    way.board.quiet, way.board.stored, way.board.phases = False, before, {MEMORY: {"ann": Phase.DUAL}}
+    mark = begun(way, "ann")
+    assert (mark.stored, mark.phase, live_of(mark).flags) == (before, Phase.DUAL, 1)
+    assert way.begin(("ann",), {}) is None
 
 
 def test_a_write_holds_the_watermark_until_it_is_over(made_by):

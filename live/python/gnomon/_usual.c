@@ -390,6 +390,15 @@ static int hold(Board *board, Mark *mark)
     return locked(board->release) && kept;
 }
 
+/* None: the long way says what is wrong. But what ends the program, an interruption for one, is no error of ours. */
+static PyObject *given_up(void)
+{
+    if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))
+        return NULL;
+    PyErr_Clear();
+    Py_RETURN_NONE;
+}
+
 static PyObject *Way_begin(Way *self, PyObject *const *given, Py_ssize_t count)
 {
     Board *board = self->board;
@@ -403,41 +412,37 @@ static PyObject *Way_begin(Way *self, PyObject *const *given, Py_ssize_t count)
     if (every == NULL)
         Py_RETURN_NONE;
     PyObject *user = PyTuple_GET_ITEM(every, self->user_at), *phase = NULL, *json = NULL;
-    if (PyUnicode_CheckExact(user) && PyUnicode_GET_LENGTH(user) > 0 &&
-        PyUnicode_GET_LENGTH(user) <= LONGEST_USER && (phase = phase_of(self, user)) != NULL &&
-        !called_from_within(self)) {
-        Py_INCREF(phase); /* whoever encodes may forget it meanwhile */
+    /* before what is decided by it, and both before anything is encoded: whoever does that may let others go on */
+    PyObject *stored = Py_NewRef(board->stored);
+    if (PyUnicode_CheckExact(user) && PyUnicode_GET_LENGTH(user) > 0 && PyUnicode_GET_LENGTH(user) <= LONGEST_USER)
+        phase = Py_XNewRef(phase_of(self, user));
+    if (phase != NULL && !called_from_within(self))
         json = encoded(self->encode_args, every);
-    } else
-        phase = NULL;
     Mark *mark = json == NULL ? NULL : PyObject_New(Mark, &MarkType);
-    if (mark == NULL) { /* the long way says what is wrong with it */
-        PyErr_Clear();
+    if (mark == NULL) {
         Py_DECREF(every);
+        Py_DECREF(stored);
         Py_XDECREF(phase);
         Py_XDECREF(json);
-        Py_RETURN_NONE;
+        return given_up();
     }
     mark->way = Py_NewRef(self);
     mark->user = Py_NewRef(user);
-    mark->stored = Py_NewRef(board->stored);
+    mark->stored = stored;
     mark->phase = phase;
     mark->args = json;
     mark->answer = Py_NewRef(Py_None);
     mark->number = PyIter_Next(board->numbers);
     mark->ended_ns = mark->end = mark->low = mark->size_bytes = 0;
     Py_DECREF(every);
-    if (self->writes && mark->number != NULL && hold(board, mark))
-        return (PyObject *)mark;
-    if (self->writes || mark->number == NULL) {
+    if (mark->number == NULL || (self->writes && !hold(board, mark))) {
         Py_DECREF(mark);
-        if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_Exception))
-            return NULL; /* the program is being ended */
-        PyErr_Clear();
-        Py_RETURN_NONE;
+        return given_up();
     }
-    mark->started_ns = monotonic_ns();
-    mark->start = larger(us_of(board, mark->started_ns), board->last_us);
+    if (!self->writes) {
+        mark->started_ns = monotonic_ns();
+        mark->start = larger(us_of(board, mark->started_ns), board->last_us);
+    }
     return (PyObject *)mark;
 }
 
@@ -479,7 +484,7 @@ static PyObject *Way_end(Way *self, PyObject *const *given, Py_ssize_t count)
     mark->ended_ns = ended_ns;
     PyObject *json = encoded(self->encode_value, given[1]);
     if (json == NULL)
-        return raised();
+        return PyErr_ExceptionMatches(PyExc_Exception) ? raised() : NULL;
     mark->size_bytes = ENVELOPE_BYTES + PyBytes_GET_SIZE(mark->args) + PyBytes_GET_SIZE(json);
     Py_SETREF(mark->answer, json);
     if (mark->size_bytes > board->largest)
