@@ -314,6 +314,20 @@ def test_an_async_call_is_cancelled_as_ever(usual, captures):
     assert (capture.legacy.raised.type, capture.legacy.raised.interrupted) == ("CancelledError", True)
 
 
+@pytest.mark.slow
+def test_enhanced_may_come_late(phased, made_by, captures):
+    """An operation without one is everybody's shadow; from the moment that it has one the flags decide."""
+    client = phased("dual", GNOMON_COMPILED="off" if made_by is PLAIN else "on")
+    operation = client.operation("memory.x", kind="read", user="user", flag=MEMORY)(recent)
+    for _ in range(3):
+        operation("ann")
+    operation.enhanced(recent)
+    for _ in range(3):
+        operation("ann")
+    assert client.flush(5)
+    assert [capture.phase for capture in captures()] == [Phase.SHADOW] * 3 + [Phase.DUAL] * 3
+
+
 def test_compiled_code_can_be_done_without(made_by):
     """`GNOMON_COMPILED=off` takes the one in Python; else what there is."""
     assert make_of(compiled=made_by is not PLAIN) is made_by

@@ -202,6 +202,7 @@ def _register(binding: Binding, fn: F) -> F:
         kinds = ("async", "sync") if binding.is_async else ("sync", "async")
         raise OperationError(binding.name, f"legacy is {kinds[0]} and enhanced {kinds[1]}: it could never serve")
     binding.enhanced = fn
+    binding.way = None  # it was one on which nobody is ever served
     return fn
 
 

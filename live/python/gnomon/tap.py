@@ -85,8 +85,7 @@ class Tap(NullTap):
         self._scribe = Scribe(settings)
         self._lanes = settings.lanes
         self._largest = settings.capture_bytes
-        #: operations of which every call is captured, and the usual way of those that have one
-        self._whole: dict[str, Way | None] = {}
+        self._whole: set[str] = set()  # operations of which every call is captured
         self._budget = HourlyBudget(settings.generate_budget)
         self._counting = Counting(tally)
         self._closed = False
@@ -94,7 +93,7 @@ class Tap(NullTap):
     def close(self) -> None:
         """Capture no more; calls still go where the flags send them."""
         self._closed = True
-        self._whole = {}
+        self._whole = set()
         self._buffer.board.open = False
 
     def disown(self) -> None:
@@ -178,13 +177,15 @@ class Tap(NullTap):
         return False
 
     def _is_whole(self, binding: "Binding") -> bool:
+        """Tell whether every call of an operation is captured; then it has a usual way, if arguments have an order."""
         if binding.name not in self._whole:
             return False
-        binding.way = self._whole[binding.name]  # it was closed where something else captured for a while
+        if binding.way is None and binding.in_order:
+            binding.way = self._way(binding)
         return True
 
     def _see_whole(self, binding: "Binding") -> None:
-        self._whole[binding.name] = self._way(binding) if binding.in_order else None
+        self._whole.add(binding.name)
         self._is_whole(binding)
 
     def _way(self, binding: "Binding") -> "Way":
@@ -196,7 +197,7 @@ class Tap(NullTap):
             defaults=tuple(binding.defaults.values()),
             user_at=binding.parameters.index(binding.user),
             writes=binding.writes,
-            flag=binding.flag,
+            flag=None if binding.enhanced is None else binding.flag,
             lanes=self._lanes,
             encode_args=encode_args,
             encode_value=encode_value,
