@@ -23,6 +23,7 @@ from gnomon.keys import Keys
 from gnomon.readiness import Readiness
 from gnomon.scripts import STORE
 from gnomon.switchboard import change_flags, store_flags
+from gnomon.usual import COMPILED, PLAIN, Make
 from gnomon.wire import Capture, Phase, decode, unpack
 
 MEMORY = "enhanced_memory_enabled"
@@ -32,6 +33,7 @@ ON = {
     "enhanced_chat_client_enabled": True,
 }
 LANES = 64
+MAKES = {"plain": PLAIN, "compiled": COMPILED}
 PATIENCE_S = 10.0
 
 Factory = Callable[..., Gnomon]
@@ -173,6 +175,15 @@ def phased(make: Factory, server: "redis.Redis") -> Callable[..., Gnomon]:
 
 
 def _nothing() -> None: ...
+
+
+@pytest.fixture(params=MAKES)
+def made_by(request: pytest.FixtureRequest) -> Make:
+    """Both makes of the usual way: one test body over them."""
+    found = MAKES[request.param]
+    if found is None:
+        pytest.skip("there was no compiler when gnomon was installed")
+    return found
 
 
 class Sync:

@@ -20,7 +20,7 @@ from gnomon.live_call import ENVELOPE_BYTES, LiveCall, Scribe, capture_id, live_
 from gnomon.metrics import Tally
 from gnomon.serving import Outcome, System
 from gnomon.sides import MESSAGE_CHARS, bytes_of, raised_of, side_of
-from gnomon.usual import make_of
+from gnomon.usual import make_of, remember
 from gnomon.wire import NO_JSON_FORM, Kind, Phase, Side, encode_args, encode_value
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gnomon")
 
-MOST_PHASES: Final = 32_768  # 5 MB of users; whoever is not among them costs what a decision does
 FIRST_FLAGS_S: Final = 0.25  # the first write of a process waits so long for flags that were never read
 
 
@@ -159,7 +158,7 @@ class Tap(NullTap):
             live.move(decision.phase, willing=decision.enabled)
             # dual for an exception of our own is dual for a moment
             if decision.phase is Phase.SHADOW or (decision.phase is Phase.DUAL and not flags.standing.own):
-                _remember(phases.setdefault(str(binding.flag), {}), live.user, decision.phase)
+                remember(phases.setdefault(str(binding.flag), {}), live.user, decision.phase)
 
     def _samples(self, live: LiveCall) -> bool:
         binding = live.binding
@@ -382,13 +381,6 @@ class Tap(NullTap):
         """Name the class of an error of ours or of a value, once each; never its message: it may hold a payload."""
         if self.tally.first(f"capture_error|{where}:{type(error).__name__}"):
             log.warning("gnomon.capture_failed where=%s error=%s", where, type(error).__name__)
-
-
-def _remember(phases: dict[str, Phase], user: str, phase: Phase) -> None:
-    """Keep the phase of a user, so that the next call takes the usual way."""
-    if len(phases) >= MOST_PHASES:
-        phases.clear()
-    phases[user] = phase
 
 
 class WakeUp:
