@@ -5,7 +5,7 @@ People and workers never change the same row: a person's decision takes rows tha
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -164,10 +164,12 @@ def _changed(connection: Connection, choice: Choice, values: Mapping[str, Any]) 
     parked = [ParkedRow.state == ParkedState.PARKED, *_conditions(choice)]
     # two people take rows in the same order, so that neither waits for the other in a circle
     locking = select(ParkedRow.capture_id).where(*parked).order_by(ParkedRow.capture_id).with_for_update()
-    connection.execute(locking).close()
+    taken = connection.scalars(locking).all()
     columns = (getattr(ParkedRow, name) for name in ("capture_id", "lane", *dict.fromkeys(_TALLY + _MINUTE + _REASON)))
-    statement = update(ParkedRow).where(*parked).values(decided_at=func.now(), **values).returning(*columns)
-    return connection.execute(statement).mappings().all()
+    statement = update(ParkedRow).values(decided_at=func.now(), **values).returning(*columns)
+    # those alone: what was parked since then would be taken out of that order
+    pages = (statement.where(ParkedRow.capture_id.in_(page)) for page in _pages(taken))
+    return [row for page in pages for row in connection.execute(page).mappings()]
 
 
 def _states(connection: Connection, names: set[str]) -> dict[str, str]:
@@ -179,7 +181,7 @@ def _states(connection: Connection, names: set[str]) -> dict[str, str]:
     return found
 
 
-def _pages(names: set[str]) -> Iterator[tuple[str, ...]]:
+def _pages(names: Collection[str]) -> Iterator[tuple[str, ...]]:
     ordered = sorted(names)
     return (tuple(ordered[start : start + _PAGE]) for start in range(0, len(ordered), _PAGE))
 

@@ -10,6 +10,7 @@ import pytest
 from comparators import Difference, Kind, Severity
 from gnomon.hashing import cluster_of, user_digest
 from ledger import Choice, FencedError, KeptDifference, NotParkedError, Outcome, ParkedState, Seen, Sent, Settling
+from ledger import parked as decisions
 
 NOON_US = 1_790_000_040_000_000  # the beginning of a minute
 LINE = b'{"v":1}'
@@ -441,6 +442,25 @@ def test_a_discard_never_meets_a_running_retry(open_ledger, hold, parked, findin
         agreed()
     person.discard(Choice(reason="malformed"), by="b", why="-")
     assert agreed() == Counter(match=10, discarded=30)
+
+
+def test_what_is_parked_meanwhile_waits_for_the_next_decision(ledger, open_ledger, hold, parked, dump, monkeypatch):
+    """Taken along it would be held out of order, and two people could wait for each other in a circle."""
+    if ledger._engine.dialect.name == "sqlite":
+        pytest.skip("SQLite lets nobody write meanwhile")
+    hold(ledger, 0).commit(parked("p-2"))
+    pages, other = decisions._pages, open_ledger()
+
+    def paged(names):
+        if "p-1" not in rows_of(dump):
+            hold(other, 1).commit(parked("p-1"))  # those that are meant were locked a moment ago
+        return pages(names)
+
+    monkeypatch.setattr(decisions, "_pages", paged)
+    assert ledger.retry(EVERYTHING, by="ben") == {0: 1}
+    assert {name: row["state"] for name, row in rows_of(dump).items()} == {
+        "p-1": ParkedState.PARKED, "p-2": ParkedState.RETRYING,
+    }  # fmt: skip
 
 
 def test_people_and_workers_side_by_side_add_up(open_ledger, hold, parked, finding, agreed):
