@@ -21,6 +21,7 @@ from gnomon.readiness import Readiness
 from gnomon.usual import PLAIN, make_of
 from gnomon.wire import Phase, encode
 from tests.gnomon.conftest import MAKES, MEMORY, ON, Async
+from tests.gnomon.test_forking import child_ended_well, end_where_it_hangs
 
 # --- the same as the long way
 
@@ -238,13 +239,15 @@ def test_a_buffer_that_is_full_refuses_and_counts(usual, server, eventually):
 def test_a_call_under_way_while_forking_is_the_parents(usual, captures):
     """By the usual way as by the long one: the child, whose parent's lock is held for ever, gets its answer."""
     operation = usual("write")
-    children: list[int] = []
+    lock, children = operation.client._buffer.board.lock, []
 
     def legacy(**_: Any) -> str:
-        with operation.client._buffer.board.lock:
-            children.append(os.fork())
-            if children == [0]:
-                operation.client._buffer.board.lock.acquire(timeout=0)  # as if another thread held it
+        lock.acquire()  # as if another thread held it
+        children.append(os.fork())
+        if children == [0]:
+            end_where_it_hangs()
+        else:
+            lock.release()
         return "old"
 
     operation.legacy = legacy
@@ -253,7 +256,7 @@ def test_a_call_under_way_while_forking_is_the_parents(usual, captures):
     finally:
         if children == [0]:
             os._exit(0 if returned == "old" else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 0
+    assert child_ended_well(children[0])
     assert operation.client.flush(5)
     assert (len(captures()), operation.long) == (1, [])
 

@@ -180,8 +180,8 @@ static PyMemberDef Mark_members[] = {
     {"started_ns", T_LONGLONG, offsetof(Mark, started_ns), READONLY, NULL},
     {"start", T_LONGLONG, offsetof(Mark, start), 0, NULL},
     {"ended_ns", T_LONGLONG, offsetof(Mark, ended_ns), READONLY, NULL},
-    {"end", T_LONGLONG, offsetof(Mark, end), 0, NULL},
-    {"low", T_LONGLONG, offsetof(Mark, low), 0, NULL},
+    {"end", T_LONGLONG, offsetof(Mark, end), READONLY, NULL},
+    {"low", T_LONGLONG, offsetof(Mark, low), READONLY, NULL},
     {"size_bytes", T_LONGLONG, offsetof(Mark, size_bytes), READONLY, NULL},
     {NULL},
 };

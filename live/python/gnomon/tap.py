@@ -156,9 +156,10 @@ class Tap(NullTap):
             phases = self._buffer.board.phases  # before what is decided: it is another one once that is of yesterday
             decision = flags.decide(binding.flag, live.user)
             live.move(decision.phase, willing=decision.enabled)
-            # dual for an exception of our own is dual for a moment
-            if decision.phase is Phase.SHADOW or (decision.phase is Phase.DUAL and not flags.standing.own):
-                remember(phases.setdefault(str(binding.flag), {}), live.user, decision.phase)
+            # only for who asks again; dual for an exception of our own is dual for a moment
+            steady = decision.phase is Phase.SHADOW or (decision.phase is Phase.DUAL and not flags.standing.own)
+            if steady and binding.way is not None and binding.flag is not None:
+                remember(phases.setdefault(binding.flag, {}), live.user, decision.phase)
 
     def _samples(self, live: LiveCall) -> bool:
         binding = live.binding
